@@ -1,0 +1,168 @@
+"""Which key of a job folder holds what.
+
+Text in, text out: no file is touched here. Every other room asks this one for its keys, so the
+folder's shape can be read, and changed, in one place. Times in keys are UTC.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import unquote
+
+CONFIG = "config.json"
+MAPPING = "input/user_item_mapping/"
+METADATA = "input/item_metadata/"
+JOB_TYPES = ("related_items", "user_personalization")
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_RUN_ID = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d{6})Z-([0-9a-f]{6})")
+_MANIFEST = re.compile(
+    r"output/(?P<connector>[^/]+)/year=\d{4}/month=\d\d/day=\d\d/time=\d{6}-[0-9a-f]{6}/_manifest\.json"
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
+
+
+class LayoutError(ValueError):
+    """A path or key that no job folder can hold."""
+
+
+def is_name(text: str) -> bool:
+    """Whether a job or connector may be called this."""
+    return _NAME.fullmatch(text) is not None and text not in {".", ".."}
+
+
+def check_key(key: str) -> str:
+    """The key itself, once it is known to stay inside the folder it is read from.
+
+    Percent-encoding is undone before looking, as often as it was done, so that ``%252e%252e`` is seen
+    for what it is.
+
+    Raises:
+        LayoutError: The key is empty, absolute, climbs with ``..``, or has an empty or hidden part.
+    """
+    plain = key
+    while (decoded := unquote(plain)) != plain:
+        plain = decoded
+    for text in {key, plain}:
+        if _CONTROL.search(text) or any(part in {"", ".", ".."} for part in text.split("/")):
+            raise LayoutError(
+                f"key {key!r} leaves its folder or has an empty part; use plain names and single slashes"
+            )
+    return key
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """Where a job lives: ``s3://bucket/etl_jobs/<job_type>/<job_name>`` or a local folder of that shape.
+
+    Attributes:
+        root: The folder without a trailing slash.
+    """
+
+    root: str
+    job_type: str
+    job_name: str
+
+    @classmethod
+    def parse(cls, text: str) -> JobFolder:
+        """Read a job folder's path, with or without a trailing slash.
+
+        Raises:
+            LayoutError: The path does not end in ``etl_jobs/<job_type>/<job_name>``.
+        """
+        root = text.rstrip("/")
+        scheme, bare = ("s3://", root[5:]) if root.startswith("s3://") else ("", root)
+        *above, folder, job_type, job_name = ["", "", *bare.split("/")]
+        is_shaped = folder == "etl_jobs" and job_type in JOB_TYPES and is_name(job_name)
+        has_bucket = not scheme or (len(above) == 3 and above[2] != "")
+        if not is_shaped or not has_bucket:
+            raise LayoutError(
+                f"job folder {text!r} should end in etl_jobs/<job_type>/<job_name>, "
+                f"with a job_type of {' or '.join(JOB_TYPES)} and a job_name of A-Z a-z 0-9 . _ -"
+            )
+        return cls(root, job_type, job_name)
+
+    @property
+    def job(self) -> str:
+        """``<job_type>/<job_name>``: how people name the job."""
+        return f"{self.job_type}/{self.job_name}"
+
+
+def new_run_id(now: datetime) -> str:
+    """A name for one run: its second in UTC, and six random hex digits to keep two of one second apart."""
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def partition(run_id: str) -> str:
+    """``year=/month=/day=/time=`` of a run. The run's random digits ride along, so no two runs share one.
+
+    Raises:
+        LayoutError: The text is not a run id.
+    """
+    match = _RUN_ID.fullmatch(run_id)
+    if match is None:
+        raise LayoutError(f"run id {run_id!r} should look like 20260131T020000Z-3f9a2c")
+    year, month, day, time, digits = match.groups()
+    return f"year={year}/month={month}/day={day}/time={time}-{digits}"
+
+
+def output(connector: str, run_id: str) -> str:
+    """The folder of one run's parts and manifest, without a trailing slash."""
+    return f"output/{connector}/{partition(run_id)}"
+
+
+def part(connector: str, run_id: str, name: str) -> str:
+    """One part: gzipped SyncRecords, one a line."""
+    return f"{output(connector, run_id)}/part-{name}.jsonl.gz"
+
+
+def manifest(connector: str, run_id: str) -> str:
+    """The manifest: written last, and the only key that starts delivery."""
+    return f"{output(connector, run_id)}/_manifest.json"
+
+
+def connector_of_manifest(key: str) -> str | None:
+    """The connector a manifest key belongs to; None for every other key."""
+    match = _MANIFEST.fullmatch(key)
+    return match["connector"] if match and is_name(match["connector"]) else None
+
+
+def split_manifest_uri(uri: str) -> tuple[JobFolder, str]:
+    """A manifest's full address, as (job folder, key in it).
+
+    Raises:
+        LayoutError: The address is not that of a manifest.
+    """
+    root, found, rest = uri.partition("/output/")
+    key = f"output/{rest}"
+    if not found or connector_of_manifest(key) is None:
+        raise LayoutError(f"{uri!r} is not a manifest's address")
+    return JobFolder.parse(root), key
+
+
+def pointer(connector: str) -> str:
+    """The pointer to the committed snapshot: swapping it is the commit."""
+    return f"output/{connector}/state/_current.json"
+
+
+def snapshot(connector: str, version: int, run_id: str) -> str:
+    """The folder of one snapshot, without a trailing slash."""
+    return f"output/{connector}/state/{version}-{run_id}"
+
+
+def receipts(connector: str, run_id: str) -> str:
+    """The folder of one run's receipts, with a trailing slash."""
+    return f"receipts/{connector}/run={run_id}/"
+
+
+def errors(run_id: str) -> str:
+    """The folder of the lines that the recommender failed, without a trailing slash."""
+    return f"errors/{partition(run_id)}"
+
+
+def quarantine(run_id: str) -> str:
+    """The folder of the lines that we could not read, without a trailing slash."""
+    return f"quarantine/{partition(run_id)}"

@@ -1,0 +1,100 @@
+"""RunManifest: what a run published. Pointer: what it committed.
+
+The pointer is swapped first (the commit), the manifest written after it (the publish). A pointer whose
+manifest is missing was committed and never told to anyone.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field, JsonValue
+
+from connectors.contract.wire import VersionedModel, WireModel
+
+Acknowledge = Literal["onDelivery", "onWrite"]
+
+
+class PartFile(WireModel):
+    """One object of a run: a part (gzipped SyncRecords) or a file of the snapshot (Parquet).
+
+    Attributes:
+        records: Lines or rows in it.
+        size_bytes: Its size as stored.
+        checksum: SHA-256 of the stored bytes, hexadecimal.
+    """
+
+    key: str
+    records: int = Field(ge=0)
+    size_bytes: int = Field(ge=0, alias="bytes")
+    checksum: str
+
+
+class RunManifest(VersionedModel):
+    """What is the same for every record of a run, said once.
+
+    Attributes:
+        options: The connector's settings of this run, as its options model dumps them.
+        records_per_request: How many records the connector puts into one request.
+        counts: The run's figures, by name.
+        retired: Attributes we once wrote and no longer write.
+        digest: An order-insensitive hash of all records.
+    """
+
+    job: str
+    run_id: str
+    connector: str
+    version: int = Field(ge=1)
+    previous_version: int | None = None
+    acknowledge: Acknowledge
+    options: dict[str, JsonValue]
+    records_per_request: int = Field(ge=1)
+    counts: dict[str, int]
+    files: list[PartFile]
+    retired: list[str] = []
+    digest: str
+    created_at: datetime
+
+
+class Pointer(VersionedModel):
+    """The committed snapshot of one connector.
+
+    Attributes:
+        manifest: The key of the manifest this commit publishes.
+        snapshot: The snapshot's files; together they hold one row a user.
+        attributes: Every attribute we ever wrote, so that a clear can remove them all.
+    """
+
+    version: int = Field(ge=1)
+    run_id: str
+    manifest: str
+    snapshot: list[PartFile]
+    attributes: list[str] = []
+
+    @property
+    def rows(self) -> int:
+        """Users the snapshot should hold."""
+        return sum(file.records for file in self.snapshot)
+
+
+class Message(VersionedModel):
+    """What enqueue sends to a connector's queue: some neighbouring lines of one part.
+
+    Attributes:
+        manifest: The manifest's full address.
+        file: The part's key.
+        first_line: The number of the first line in the part, from 0.
+        last_line: The number of the last line, included.
+        attempt: 1 at first; counts up when a message is sent back in parts.
+        lines: The records themselves, as they stand in the part.
+    """
+
+    connector: str
+    manifest: str
+    version: int = Field(ge=1)
+    file: str
+    first_line: int = Field(ge=0, alias="from")
+    last_line: int = Field(ge=0, alias="to")
+    attempt: int = Field(default=1, ge=1)
+    lines: list[dict[str, Any]]

@@ -1,0 +1,118 @@
+"""Receipt: what became of a range of lines; and how all receipts of a run are read together.
+
+Receipts are written by several functions at once, never overwritten, and may repeat each other. Reading
+is therefore a union over lines, free of order: of two things said about a line the stronger one holds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from connectors.contract.manifest import RunManifest
+from connectors.contract.wire import WireModel
+
+
+class Rejection(WireModel):
+    """A record that the destination will never take, and why."""
+
+    line: int = Field(ge=0)
+    user_id: str
+    code: str
+    reason: str
+
+
+class Receipt(WireModel):
+    """What became of the lines `first_line` to `last_line` (both included) of one part.
+
+    In a settled range every line that is not rejected was delivered.
+    """
+
+    file: str
+    first_line: int = Field(ge=0, alias="from")
+    last_line: int = Field(ge=0, alias="to")
+    outcome: Literal["settled", "superseded", "deadLettered", "tooLarge"]
+    rejected: list[Rejection] = []
+    attempt: int = Field(default=1, ge=1)
+    at: datetime
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.last_line < self.first_line:
+            raise ValueError(f"the range runs backwards: {self.first_line} to {self.last_line}")
+        if any(not self.first_line <= rejection.line <= self.last_line for rejection in self.rejected):
+            raise ValueError("a rejected line lies outside the receipt's range")
+        return self
+
+
+class Fate(IntEnum):
+    """What is known of a line. Of two, the greater holds."""
+
+    OPEN = 0
+    SUPERSEDED = 1
+    DEAD_LETTERED = 2
+    REJECTED = 3
+    DELIVERED = 4
+
+
+_FATE_OF = {
+    "settled": Fate.DELIVERED,
+    "superseded": Fate.SUPERSEDED,
+    "deadLettered": Fate.DEAD_LETTERED,
+    "tooLarge": Fate.REJECTED,
+}
+
+
+@dataclass
+class Ledger:
+    """The fate of every line of a run: one byte a line, by part.
+
+    Attributes:
+        fates: Part key → one Fate a line.
+    """
+
+    fates: dict[str, bytearray] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, manifest: RunManifest, receipts: Iterable[Receipt]) -> Ledger:
+        """All receipts of a run, read together. Receipts of parts the manifest does not list are passed over."""
+        ledger = cls({file.key: bytearray(file.records) for file in manifest.files})
+        for receipt in receipts:
+            ledger._note(receipt)
+        return ledger
+
+    def counts(self) -> dict[Fate, int]:
+        """How many lines met each fate; all fates are named."""
+        found: Counter[int] = Counter()
+        for fates in self.fates.values():
+            found.update(fates)
+        return {fate: found[fate] for fate in Fate}
+
+    def is_acknowledged(self, file: str) -> bool:
+        """Whether every line of a part was delivered."""
+        return all(fate == Fate.DELIVERED for fate in self.fates[file])
+
+    def open_ranges(self, file: str) -> Iterator[tuple[int, int]]:
+        """The runs of lines nothing is known about, as (first, last), both included."""
+        fates, start = self.fates[file], None
+        for line, fate in enumerate([*fates, Fate.DELIVERED]):
+            if fate == Fate.OPEN and start is None:
+                start = line
+            elif fate != Fate.OPEN and start is not None:
+                yield start, line - 1
+                start = None
+
+    def _note(self, receipt: Receipt) -> None:
+        fates = self.fates.get(receipt.file)
+        if fates is None:
+            return
+        rejected = {rejection.line for rejection in receipt.rejected}
+        for line in range(receipt.first_line, min(receipt.last_line + 1, len(fates))):
+            fate = Fate.REJECTED if line in rejected else _FATE_OF[receipt.outcome]
+            fates[line] = max(fates[line], fate)

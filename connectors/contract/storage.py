@@ -1,0 +1,300 @@
+"""The objects of one folder, on S3 or on a local disk: get, list, conditional put and delete.
+
+Both halves offer the same compare-and-swap: `put` with `if_absent` writes once, `put` with `if_match`
+replaces only what was read. A tag (S3: the ETag) stands for one content of one key.
+boto3 is imported inside the S3 half, the one exception to "connectors know nothing of AWS".
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import io
+import os
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+from connectors.contract.layout import LayoutError, check_key
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+_CONFLICT_TRIES = 5
+
+
+class StorageError(Exception):
+    """The folder could not be read or written."""
+
+
+class NotFoundError(StorageError):
+    """There is no object at this key."""
+
+
+class ConflictError(StorageError):
+    """The condition of a put or delete did not hold: someone else was faster."""
+
+
+@dataclass(frozen=True)
+class Blob:
+    """An object's content, and the tag to swap it by."""
+
+    data: bytes
+    tag: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One object of a listing."""
+
+    key: str
+    size_bytes: int
+
+
+class Storage(Protocol):
+    """The objects below one folder. Keys are relative to it; those that leave it are refused."""
+
+    @property
+    def root(self) -> str:
+        """The folder's address, without a trailing slash."""
+
+    def uri(self, key: str) -> str:
+        """The key's address as Spark reads it."""
+
+    def get(self, key: str) -> Blob:
+        """The object, whole. Raises NotFoundError."""
+
+    def open(self, key: str) -> BinaryIO:
+        """The object as a stream of bytes. Raises NotFoundError."""
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """The objects whose key starts with the folder `prefix` (ending in "/", or empty), by key."""
+
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        """Write the object and give its tag. Raises ConflictError when the condition does not hold."""
+
+    def delete(self, key: str, *, if_match: str | None = None) -> None:
+        """Remove the object; one who is gone already is no error. Raises ConflictError."""
+
+
+def open_storage(address: str) -> Storage:
+    """The storage of a folder: ``s3://bucket/prefix`` or a local path."""
+    if address.startswith("s3://"):
+        bucket, _, prefix = address[5:].rstrip("/").partition("/")
+        return S3Storage(bucket, prefix)
+    return LocalStorage(Path(address).expanduser().absolute())
+
+
+@dataclass(frozen=True)
+class LocalStorage:
+    """A folder on a local disk. Names starting with "." are its own (temporary files, locks), never listed."""
+
+    folder: Path
+
+    @property
+    def root(self) -> str:
+        """See Storage."""
+        return str(self.folder)
+
+    def uri(self, key: str) -> str:
+        """See Storage."""
+        return self._path(key).as_uri()
+
+    def get(self, key: str) -> Blob:
+        """See Storage."""
+        with self.open(key) as stream:
+            data = stream.read()
+        return Blob(data, _checksum(data))
+
+    def open(self, key: str) -> BinaryIO:
+        """See Storage."""
+        try:
+            return self._path(key).open("rb")
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raise NotFoundError(f"{self.root}/{key} is not there") from error
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """See Storage."""
+        top = self._path(_check_prefix(prefix).rstrip("/")) if prefix else self.folder
+        for path in sorted(top.rglob("*")) if top.is_dir() else ():
+            relative = path.relative_to(self.folder)
+            if path.is_file() and not any(part.startswith(".") for part in relative.parts):
+                yield Entry(relative.as_posix(), path.stat().st_size)
+
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        """See Storage. First writes use a hard link, swaps a lock beside the file: both are atomic."""
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _temporary(path, data) as temporary:
+            if if_absent:
+                self._link(temporary, path)
+            else:
+                with self._locked(path, if_match):
+                    temporary.replace(path)
+        return _checksum(data)
+
+    def delete(self, key: str, *, if_match: str | None = None) -> None:
+        """See Storage."""
+        path = self._path(key)
+        if path.parent.is_dir():
+            with self._locked(path, if_match):
+                path.unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        path = self.folder / check_key(key)
+        if not path.resolve().is_relative_to(self.folder.resolve()):
+            raise LayoutError(f"key {key!r} is a link that leads out of {self.folder}")
+        return path
+
+    def _link(self, temporary: Path, path: Path) -> None:
+        try:
+            os.link(temporary, path)
+        except FileExistsError as error:
+            raise ConflictError(f"{path} is there already") from error
+
+    @contextmanager
+    def _locked(self, path: Path, if_match: str | None) -> Iterator[None]:
+        """Hold the file's lock while the condition is checked and the change is made."""
+        if if_match is None:
+            yield
+            return
+        with (path.parent / f".{path.name}.lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.is_file() or _checksum(path.read_bytes()) != if_match:
+                raise ConflictError(f"{path} is not what was read")
+            yield
+
+
+@dataclass(frozen=True)
+class S3Storage:
+    """The objects below one prefix of an S3 bucket."""
+
+    bucket: str
+    prefix: str
+
+    @property
+    def root(self) -> str:
+        """See Storage."""
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+    def uri(self, key: str) -> str:
+        """See Storage."""
+        return f"s3://{self.bucket}/{self._key(key)}"
+
+    def get(self, key: str) -> Blob:
+        """See Storage."""
+        answer = self._call("get_object", key)
+        return Blob(answer["Body"].read(), answer["ETag"])
+
+    def open(self, key: str) -> BinaryIO:
+        """See Storage."""
+        body = self._call("get_object", key)["Body"]
+        return io.BufferedReader(_BodyStream(body), buffer_size=1 << 20)
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """See Storage."""
+        below = f"{self.prefix}/" if self.prefix else ""
+        pages = _s3().get_paginator("list_objects_v2")
+        for page in pages.paginate(
+            Bucket=self.bucket, Prefix=below + (_check_prefix(prefix) if prefix else "")
+        ):
+            for item in page.get("Contents", ()):
+                key = item["Key"].removeprefix(below)
+                if not any(part.startswith(".") for part in key.split("/")) and not key.endswith("/"):
+                    yield Entry(key, item["Size"])
+
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        """See Storage."""
+        condition = {"IfNoneMatch": "*"} if if_absent else {"IfMatch": if_match} if if_match else {}
+        return str(self._call("put_object", key, Body=data, **condition)["ETag"])
+
+    def delete(self, key: str, *, if_match: str | None = None) -> None:
+        """See Storage."""
+        self._call("delete_object", key, **({"IfMatch": if_match} if if_match else {}))
+
+    def _key(self, key: str) -> str:
+        return f"{self.prefix}/{check_key(key)}" if self.prefix else check_key(key)
+
+    def _call(self, operation: str, key: str, **arguments: Any) -> Any:
+        """One call, repeated while S3 answers 409: a race that the next try decides.
+
+        Source: Amazon S3 User Guide, "Add preconditions to S3 operations with conditional requests".
+        """
+        from botocore.exceptions import ClientError
+
+        call: Callable[..., Any] = getattr(_s3(), operation)
+        for attempt in range(_CONFLICT_TRIES):
+            try:
+                return call(Bucket=self.bucket, Key=self._key(key), **arguments)
+            except ClientError as error:
+                if _status(error) != 409 or attempt == _CONFLICT_TRIES - 1:
+                    raise self._named(error, operation, key) from error
+                time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 - jitter, not a secret
+        raise AssertionError("unreachable")
+
+    def _named(self, error: ClientError, operation: str, key: str) -> StorageError:
+        address, status = f"{self.root}/{key}", _status(error)
+        if status == 404:
+            return NotFoundError(f"{address} is not there")
+        if status in (409, 412):
+            return ConflictError(f"{address} is not what was read")
+        code = error.response.get("Error", {}).get("Code", status)
+        return StorageError(f"S3 answered {code} to {operation} of {address}")
+
+
+class _BodyStream(io.RawIOBase):
+    """A boto3 response body as a raw stream, so that gzip can read it piece by piece."""
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._body.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+@functools.cache
+def _s3() -> Any:
+    """One client a process: building one costs more than most calls."""
+    import boto3
+
+    return boto3.client("s3")
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _check_prefix(prefix: str) -> str:
+    if not prefix.endswith("/"):
+        raise LayoutError(f"prefix {prefix!r} should end in '/', or it also reads its neighbours")
+    check_key(prefix.removesuffix("/"))
+    return prefix
+
+
+def _checksum(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@contextmanager
+def _temporary(path: Path, data: bytes) -> Iterator[Path]:
+    """A file beside `path` holding the data, on disk before it gets its name; gone afterwards."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)

@@ -1,0 +1,42 @@
+"""How our models look on the wire: camelCase keys, unknown keys ignored, a format version where it can grow."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic.alias_generators import to_camel
+
+FORMAT_VERSION = 1
+
+
+class NewerFormatError(Exception):
+    """Written by a newer release than this one: wait for the rollout, or finish the rollback."""
+
+
+class WireModel(BaseModel):
+    """A line or document that crosses from one half to the other. Frozen; snake_case here, camelCase there."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+
+    def to_json(self) -> str:
+        """One line of JSON text."""
+        return self.model_dump_json(by_alias=True)
+
+
+class VersionedModel(WireModel):
+    """A document that names the format it was written in."""
+
+    newest_known: ClassVar[int] = FORMAT_VERSION
+    format_version: int = FORMAT_VERSION
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_newer(cls, data: Any) -> Any:
+        """Look at the version before the fields: a newer document may hold what we would misread."""
+        found = data.get("formatVersion", 1) if isinstance(data, dict) else 1
+        if isinstance(found, int) and found > cls.newest_known:
+            raise NewerFormatError(
+                f"{cls.__name__} is of format {found}; this release reads up to {cls.newest_known}"
+            )
+        return data
