@@ -1,0 +1,1 @@
+"""From batch inference to published output. Spark, no HTTP, no Lambda."""

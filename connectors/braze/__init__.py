@@ -1,0 +1,1 @@
+"""Braze: recommendations become custom attributes, by POST /users/track."""

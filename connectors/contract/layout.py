@@ -48,9 +48,7 @@ def check_key(key: str) -> str:
         plain = decoded
     for text in {key, plain}:
         if _CONTROL.search(text) or any(part in {"", ".", ".."} for part in text.split("/")):
-            raise LayoutError(
-                f"key {key!r} leaves its folder or has an empty part; use plain names and single slashes"
-            )
+            raise LayoutError(f"key {key!r} leaves its folder or has an empty part; use plain names and single slashes")
     return key
 
 

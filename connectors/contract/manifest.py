@@ -52,7 +52,7 @@ class RunManifest(VersionedModel):
     records_per_request: int = Field(ge=1)
     counts: dict[str, int]
     files: list[PartFile]
-    retired: list[str] = []
+    retired: list[str] = Field(default_factory=list)
     digest: str
     created_at: datetime
 
@@ -70,7 +70,7 @@ class Pointer(VersionedModel):
     run_id: str
     manifest: str
     snapshot: list[PartFile]
-    attributes: list[str] = []
+    attributes: list[str] = Field(default_factory=list)
 
     @property
     def rows(self) -> int:

@@ -38,7 +38,7 @@ class Receipt(WireModel):
     first_line: int = Field(ge=0, alias="from")
     last_line: int = Field(ge=0, alias="to")
     outcome: Literal["settled", "superseded", "deadLettered", "tooLarge"]
-    rejected: list[Rejection] = []
+    rejected: list[Rejection] = Field(default_factory=list)
     attempt: int = Field(default=1, ge=1)
     at: datetime
 

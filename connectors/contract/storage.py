@@ -104,7 +104,7 @@ class LocalStorage:
 
     def uri(self, key: str) -> str:
         """See Storage."""
-        return self._path(key).as_uri()
+        return f"file://{self._path(key)}"
 
     def get(self, key: str) -> Blob:
         """See Storage."""
@@ -201,9 +201,7 @@ class S3Storage:
         """See Storage."""
         below = f"{self.prefix}/" if self.prefix else ""
         pages = _s3().get_paginator("list_objects_v2")
-        for page in pages.paginate(
-            Bucket=self.bucket, Prefix=below + (_check_prefix(prefix) if prefix else "")
-        ):
+        for page in pages.paginate(Bucket=self.bucket, Prefix=below + (_check_prefix(prefix) if prefix else "")):
             for item in page.get("Contents", ()):
                 key = item["Key"].removeprefix(below)
                 if not any(part.startswith(".") for part in key.split("/")) and not key.endswith("/"):

@@ -36,7 +36,5 @@ class VersionedModel(WireModel):
         """Look at the version before the fields: a newer document may hold what we would misread."""
         found = data.get("formatVersion", 1) if isinstance(data, dict) else 1
         if isinstance(found, int) and found > cls.newest_known:
-            raise NewerFormatError(
-                f"{cls.__name__} is of format {found}; this release reads up to {cls.newest_known}"
-            )
+            raise NewerFormatError(f"{cls.__name__} is of format {found}; this release reads up to {cls.newest_known}")
         return data

@@ -1,0 +1,1 @@
+"""Destinations that can be run on one's own machine, their silent losses included."""

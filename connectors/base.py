@@ -1,0 +1,178 @@
+"""What every destination's connector is: settings, limits, and a sandwich of pure, send, pure.
+
+`requests` turns records into requests as data, `connectors.http` sends them, `outcomes` reads each reply
+into one Outcome per record. A connector opens no socket, reads no file and keeps no state between calls.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from connectors.contract.manifest import Acknowledge
+from connectors.contract.records import ITEM_ID, SyncRecord
+
+
+class Verdict(Enum):
+    """What is to be done about a record after a call."""
+
+    DELIVERED = "delivered"
+    REJECTED = "rejected"
+    RETRY = "retry"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one record in one call.
+
+    Attributes:
+        code: A short name of ours for the reason; empty when delivered.
+        reason: The destination's own words, cut to 120 characters.
+        retry_after_s: How long the destination asked us to wait; None when it did not say.
+    """
+
+    verdict: Verdict
+    code: str = ""
+    reason: str = ""
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may hold, as the destination documents it."""
+
+    max_records: int
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call, as data.
+
+    Attributes:
+        sent: Which of the records given to `requests` it carries, by position.
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    sent: Sequence[int]
+    method: str = "POST"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer, as data.
+
+    Attributes:
+        status: The HTTP status; 0 when no whole answer came, and `failure` says why.
+        headers: Names in lower case.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where to send, and with which key. The key is never part of a text made from this."""
+
+    endpoint: str
+    secret: str = field(repr=False)
+    allow_loopback: bool = False
+
+
+class OptionsModel(BaseModel):
+    """Settings as a person writes them: camelCase, and an unknown key is a mistake."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+class ChangePolicy(OptionsModel):
+    """What counts as a change worth sending."""
+
+    compare: Literal["exact", "set", "topK"] = "exact"
+    k: int | None = Field(default=None, ge=1)
+    refresh_after_days: int | None = Field(default=None, ge=1)
+
+
+class SyncOptions(OptionsModel):
+    """The settings under `connectors.<name>` of config.json that every connector shares."""
+
+    item_metadata_fields: list[str] = Field(default_factory=list)
+    perform_delta_check: bool | None = None
+    acknowledge: Acknowledge = "onDelivery"
+    on_user_removed: Literal["keep", "clear"] = "keep"
+    change_policy: ChangePolicy = ChangePolicy()
+
+    # What a config.json without "version" means where it is silent; by key.
+    historic_defaults: ClassVar[Mapping[str, Any]] = {}
+    # Settings that say when to send, not what: changing one sends nobody anew.
+    _rules: ClassVar[set[str]] = {"perform_delta_check", "acknowledge", "on_user_removed", "change_policy"}
+
+    def payload_settings(self) -> dict[str, Any]:
+        """The settings that shape what is sent. Changing any of them sends every user anew."""
+        return self.model_dump(by_alias=True, mode="json", exclude=self._rules)
+
+    def item_fields(self) -> list[str]:
+        """The metadata fields that an item carries beside its id, in order."""
+        return [name for name in dict.fromkeys(self.item_metadata_fields) if name != ITEM_ID]
+
+    def attribute_names(self) -> list[str]:
+        """The attributes of a profile that we write."""
+        return []
+
+
+class Connector(ABC):
+    """Our code for one destination.
+
+    Attributes:
+        name: How config.json calls it.
+        limits: What one request may hold.
+        options_model: Its settings in config.json.
+        endpoint_variable: The environment variable that holds the endpoint, on a machine of one's own.
+        secret_variable: The one that holds the key.
+    """
+
+    name: ClassVar[str]
+    limits: ClassVar[Limits]
+    options_model: ClassVar[type[SyncOptions]]
+    endpoint_variable: ClassVar[str]
+    secret_variable: ClassVar[str]
+
+    @abstractmethod
+    def __init__(self, destination: Destination) -> None:
+        """Take the endpoint and key. Raises ConfigError for an endpoint that is not the destination's."""
+
+    @abstractmethod
+    def requests(
+        self, records: Sequence[SyncRecord], options: SyncOptions, retired: Sequence[str] = ()
+    ) -> list[Request]:
+        """The calls that carry these records: each record in exactly one, in order, within the limits.
+
+        Args:
+            records: No user twice.
+            options: An instance of `options_model`.
+            retired: Attributes we once wrote; a clear removes them too.
+        """
+
+    @abstractmethod
+    def outcomes(self, reply: Reply, sent: Sequence[SyncRecord]) -> list[Outcome]:
+        """What the reply says about each record of its request, in the order sent.
+
+        Raises:
+            ConfigError: The destination refused our settings, not these records.
+        """
+
+
+def quoted(prose: str) -> str:
+    """A destination's own words, cut to what a receipt may hold."""
+    return prose if len(prose) <= 120 else prose[:119] + "…"

@@ -1,0 +1,93 @@
+"""What a person sets for Braze, and which endpoints are Braze's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, JsonValue
+
+from connectors.base import Limits, SyncOptions
+from connectors.contract.records import ITEM_ID
+from connectors.errors import ConfigError
+
+# Source: Braze API reference, POST /users/track, "Rate limit" (75 objects of all kinds in one request) and
+# user data endpoints (4 MB a request), read 2026-11-21. 5 % are kept free: Braze does not say what a MB is.
+LIMITS = Limits(max_records=75, max_bytes=3_800_000)
+
+# Source: Braze API reference, "API overview", table of instances, read 2026-11-21.
+HOSTS = frozenset(
+    [f"rest.iad-{number:02}.braze.com" for number in range(1, 9)]
+    + [f"rest.{instance}.braze.com" for instance in ("us-10", "au-01", "id-01", "jp-01", "kr-01")]
+    + [f"rest.fra-{number:02}.braze.eu" for number in (1, 2)]
+)
+_LOOPBACK = frozenset({"127.0.0.1", "localhost"})
+
+
+class BrazeOptions(SyncOptions):
+    """The settings under `connectors.braze` of config.json.
+
+    Attributes:
+        attribute_prefix: Goes before the name of every attribute that holds recommendations.
+        other_attributes: Constants for every whole record, by attribute name.
+        payload_shape: ``objects``: one attribute ``<prefix>items``, an array of objects; a key without a
+            value is left out, since Braze drops the whole attribute for one nested null. ``arrays``: one
+            attribute a field, the shape of 2022; a missing value holds its place as an empty text.
+            ``ids``: one attribute ``<prefix>itemId``.
+    """
+
+    attribute_prefix: str = ""
+    other_attributes: dict[str, JsonValue] = Field(default_factory=dict)
+    payload_shape: Literal["objects", "arrays", "ids"] = "objects"
+    rank_prefix: bool = False
+    on_oversize: Literal["reject", "trim"] = "reject"
+    on_attribute_retired: Literal["keep", "clear"] = "keep"
+    update_existing_only: bool = False
+
+    historic_defaults: ClassVar[Mapping[str, Any]] = {"payloadShape": "arrays"}
+
+    def item_fields(self) -> list[str]:
+        """See SyncOptions. Bare ids carry no metadata."""
+        return [] if self.payload_shape == "ids" else super().item_fields()
+
+    def recommendation_attributes(self) -> list[str]:
+        """The attributes that hold recommendations."""
+        if self.payload_shape == "objects":
+            return [f"{self.attribute_prefix}items"]
+        return [f"{self.attribute_prefix}{name}" for name in (ITEM_ID, *self.item_fields())]
+
+    def attribute_names(self) -> list[str]:
+        """See SyncOptions."""
+        return [*self.recommendation_attributes(), *self.other_attributes]
+
+
+def checked_endpoint(endpoint: str, *, allow_loopback: bool) -> str:
+    """The endpoint's origin, once it is known to be Braze's.
+
+    The address is taken apart first and its host compared whole: a pattern over the text would also
+    accept ``https://rest.iad-01.braze.com.attacker.example``.
+
+    Raises:
+        ConfigError: It is not one of Braze's REST hosts over https.
+    """
+    try:
+        parts = urlsplit(endpoint)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        host, port = "", None
+        parts = urlsplit("")
+    is_bare = not (parts.username or parts.password or parts.query or parts.fragment) and parts.path in ("", "/")
+    if is_bare and "@" not in endpoint and "\\" not in endpoint:
+        if parts.scheme == "https" and host in HOSTS and port in (None, 443):
+            return f"https://{host}"
+        if allow_loopback and parts.scheme == "http" and host in _LOOPBACK and port:
+            return f"http://{host}:{port}"
+    raise ConfigError(
+        f"Braze endpoint {_without_credentials(endpoint)!r} is not one of Braze's REST endpoints; "
+        "use the one of your instance, for example https://rest.iad-01.braze.com"
+    )
+
+
+def _without_credentials(endpoint: str) -> str:
+    return endpoint.rpartition("@")[2][:120]

@@ -1,0 +1,39 @@
+"""Connector name → connector class, imported when first asked for.
+
+Ours are listed here, so that they are found in a zip without package metadata. A package of someone else
+adds its own with an entry point in the group "recsync.connectors".
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+from typing import cast
+
+from connectors.base import Connector
+from connectors.errors import UnknownConnectorError
+
+GROUP = "recsync.connectors"
+_OURS = {"braze": "connectors.braze.connector:BrazeConnector"}
+
+
+def names() -> list[str]:
+    """The connectors there are."""
+    return sorted({*_OURS, *(point.name for point in importlib.metadata.entry_points(group=GROUP))})
+
+
+def connector_class(name: str) -> type[Connector]:
+    """The class of a connector.
+
+    Raises:
+        UnknownConnectorError: Nobody has that name; the message lists those there are.
+    """
+    for point in importlib.metadata.entry_points(group=GROUP, name=name):
+        return cast(type[Connector], point.load())
+    if name not in _OURS:
+        close = difflib.get_close_matches(name, names(), 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names())}"
+        raise UnknownConnectorError(f"no connector is called {name!r}; {hint}")
+    module, _, attribute = _OURS[name].partition(":")
+    return cast(type[Connector], getattr(importlib.import_module(module), attribute))

@@ -1,0 +1,121 @@
+"""Who gets which list: the lines of a batch become rows that meet at a user, then one list a user.
+
+Two halves. DataFrames bring everything about a user together (MEETING rows, sorted); `merge` then makes
+one list of what was found, in plain Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812 - the field's own short name
+
+from glue_jobs.config import Merge
+from glue_jobs.schemas import MEETING, POSITION
+
+_POSITION = [field.name for field in POSITION]
+_KIND_OF_LINE = F.when(F.col("kind") == "good", "list").otherwise(F.col("kind"))
+
+
+@dataclass(frozen=True, slots=True)
+class RankedList:
+    """One answer of the recommender that reaches a user.
+
+    Attributes:
+        item_ids: Best first.
+        scores: One an item, or None.
+        query_item_id: The item it was derived from; None when it was made for the user himself.
+    """
+
+    item_ids: Sequence[str]
+    scores: Sequence[float] | None = None
+    query_item_id: str | None = None
+
+
+def users_of_lines(lines: DataFrame) -> DataFrame:
+    """user_personalization: each line of the batch (BATCH_LINE) is its user's. MEETING rows."""
+    return _shaped(
+        lines.withColumnsRenamed({"key": "userId"}).withColumn("kind", _KIND_OF_LINE).withColumn("isLine", F.lit(True))
+    )
+
+
+def users_of_items(lines: DataFrame, mapping: DataFrame) -> DataFrame:
+    """related_items: each user gets the lines of the items he is mapped to.
+
+    Args:
+        lines: BATCH_LINE. Read twice: persist it.
+        mapping: userId, itemId, rank, POSITION. An item's first line answers for it.
+
+    Returns:
+        MEETING rows: one a mapping row (list, failed or unmatched), and one a line, to be counted.
+    """
+    answers = (
+        lines.where(F.col("key").isNotNull() & (F.col("kind") != "broken"))
+        .groupBy(F.col("key").alias("itemId"))
+        .agg(F.min_by(F.struct(_KIND_OF_LINE.alias("kind"), "itemIds", "scores"), F.struct(*_POSITION)).alias("answer"))
+        .select("itemId", "answer.*")
+    )
+    attributed = (
+        mapping.join(answers, on="itemId", how="left")
+        .withColumn("kind", F.coalesce("kind", F.lit("unmatched")))
+        .withColumn("isLine", F.lit(False))
+        .withColumnsRenamed({"itemId": "queryItemId"})
+    )
+    is_good = F.col("kind") == "good"
+    counted = lines.select(F.when(is_good, "line").otherwise(F.col("kind")).alias("kind"), "text", "reason", *_POSITION)
+    return _shaped(attributed).unionByName(_shaped(counted.withColumn("isLine", F.lit(True))))
+
+
+def meet(rows: DataFrame, told: DataFrame) -> DataFrame:
+    """Bring what is said of a user together: all his rows in one partition, neighbours, in order.
+
+    Args:
+        rows: MEETING rows of today.
+        told: USER rows of the snapshot.
+    """
+    snapshot = told.withColumn("kind", F.lit("told")).withColumn("isLine", F.lit(False))
+    return (
+        rows.unionByName(_shaped(snapshot))
+        .repartition("userId")
+        .sortWithinPartitions("userId", F.col("rank").asc_nulls_last(), *_POSITION)
+    )
+
+
+def merge(lists: Sequence[RankedList], policy: Merge, max_items: int | None) -> list[str]:
+    """One list of several, no item twice: the first occurrence wins.
+
+    Args:
+        lists: In the order of the user's items.
+        policy: ``roundRobin`` takes the best of each in turn, ``concatenate`` one list after the other,
+            ``score`` the highest score first; what has no score follows, in turn.
+        max_items: Where to cut; None keeps all.
+    """
+    if policy == "concatenate":
+        ranked = [item for one in lists for item in one.item_ids]
+    else:
+        ranked = [item for turn in zip_longest(*(one.item_ids for one in lists)) for item in turn if item is not None]
+    if policy == "score":
+        best = _best_scores(lists)
+        ranked.sort(key=lambda item: -best.get(item, float("-inf")))
+    return list(dict.fromkeys(ranked))[:max_items]
+
+
+def _best_scores(lists: Sequence[RankedList]) -> dict[str, float]:
+    best: dict[str, float] = {}
+    for one in lists:
+        for item, score in zip(one.item_ids, one.scores or (), strict=False):
+            best[item] = max(score, best.get(item, score))
+    return best
+
+
+def _shaped(rows: DataFrame) -> DataFrame:
+    """MEETING's columns in its order; those the rows lack are null."""
+    return rows.select(
+        *(
+            F.col(field.name) if field.name in rows.columns else F.lit(None).cast(field.dataType).alias(field.name)
+            for field in MEETING
+        )
+    )

@@ -1,0 +1,253 @@
+"""config.json → JobConfig; every mistake named at once, with its path."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from connectors import registry
+from connectors.base import OptionsModel, SyncOptions
+from connectors.contract import layout
+from connectors.contract.storage import NotFoundError, Storage
+from connectors.errors import UnknownConnectorError
+from glue_jobs.errors import ConfigError
+
+Merge = Literal["roundRobin", "concatenate", "score"]
+Model = TypeVar("Model", bound=OptionsModel)
+_PLACEHOLDER = re.compile(r"\[[A-Z][A-Z0-9_ -]*\]")
+
+
+class RelatedItems(OptionsModel):
+    """How a user mapped to several items gets one list."""
+
+    merge: Merge = "roundRobin"
+    exclude_mapped_items: bool = False
+
+
+class Recommendations(OptionsModel):
+    """What a user's list may hold."""
+
+    max_items: int | None = Field(default=25, ge=1)
+    min_items: int | None = Field(default=None, ge=1)
+    min_score: float | None = None
+    include_scores: bool = False
+    on_missing_metadata: Literal["keep", "drop"] = "keep"
+    item_filter: str | None = None
+    fallback: list[str] = Field(default_factory=list)
+    holdout: dict[str, Any] | None = None
+    related_items: RelatedItems = RelatedItems()
+
+
+class Guards(OptionsModel):
+    """Limits that hold a run back; known here, not yet enforced."""
+
+    max_cleared_pct: float | None = Field(default=15, ge=0, le=100)
+    max_cleared: int | None = Field(default=None, ge=0)
+    min_affected_users: int = Field(default=20, ge=0)
+    max_changed_pct: float | None = Field(default=None, ge=0, le=100)
+    max_bad_line_pct: float | None = Field(default=1, ge=0, le=100)
+    max_failed_line_pct: float | None = Field(default=None, ge=0, le=100)
+    min_metadata_coverage_pct: float | None = Field(default=None, ge=0, le=100)
+    max_below_min_items_pct: float | None = Field(default=None, ge=0, le=100)
+    max_top_item_share_pct: float | None = Field(default=None, ge=0, le=100)
+    max_input_age_hours: float | None = Field(default=None, ge=0)
+    allow_empty: bool = False
+
+
+class _Root(OptionsModel):
+    """config.json but for the connectors' own settings."""
+
+    schema_address: str | None = Field(default=None, alias="$schema")
+    version: Literal[1] | None = None
+    batch_inference_path: str = Field(min_length=1)
+    perform_delta_check: bool = True
+    save_batch_inference_errors: bool = False
+    recommendations: Recommendations = Recommendations()
+    guards: Guards = Guards()
+    connectors: dict[str, dict[str, Any]] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class JobConfig:
+    """The settings of a job, checked.
+
+    Attributes:
+        connectors: Name → the connector's own options.
+        warnings: What a person should know, in sentences.
+    """
+
+    batch_inference_path: str
+    perform_delta_check: bool
+    save_batch_inference_errors: bool
+    recommendations: Recommendations
+    connectors: Mapping[str, SyncOptions]
+    warnings: list[str] = field(default_factory=list)
+
+    def checks_delta(self, connector: str) -> bool:
+        """Whether unchanged users are left alone; a connector's own word overrides the root's."""
+        own = self.connectors[connector].perform_delta_check
+        return self.perform_delta_check if own is None else own
+
+
+# Rules of the format that this release does not apply. Setting one is refused, never ignored.
+_NOT_BUILT = {
+    "recommendations": (
+        "minItems",
+        "minScore",
+        "includeScores",
+        "onMissingMetadata",
+        "itemFilter",
+        "fallback",
+        "holdout",
+        "relatedItems.excludeMappedItems",
+    ),
+    "connectors": (
+        "rankPrefix",
+        "onOversize",
+        "onUserRemoved",
+        "onAttributeRetired",
+        "updateExistingOnly",
+        "changePolicy",
+    ),
+}
+
+
+def load_config(storage: Storage) -> JobConfig:
+    """The job folder's config.json.
+
+    Raises:
+        ConfigError: It is missing, broken or wrong; every mistake stands in the message.
+    """
+    try:
+        data = storage.get(layout.CONFIG).data
+    except NotFoundError as error:
+        raise ConfigError(f"{storage.root}/{layout.CONFIG} is not there; put the job's settings in it") from error
+    try:
+        raw = json.loads(data)
+    except ValueError as error:
+        raise ConfigError(f"{storage.root}/{layout.CONFIG} is not JSON: {error}") from error
+    return parse_config(raw)
+
+
+def parse_config(raw: Any) -> JobConfig:
+    """A config.json's content → JobConfig.
+
+    Raises:
+        ConfigError: One line a mistake: path, value, expectation.
+    """
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{layout.CONFIG} should hold one JSON object, not {type(raw).__name__}")
+    is_historic = "version" not in raw
+    mistakes = list(_placeholders(raw))
+    root = _validated(_Root, _with_historic_root(raw) if is_historic else raw, "", mistakes)
+    named = raw.get("connectors")
+    options = {name: _connector(name, own, is_historic, mistakes) for name, own in _items(named)}
+    if root is not None:
+        mistakes += _unbuilt(root.recommendations, _NOT_BUILT["recommendations"], "recommendations")
+    for name, own in options.items():
+        if own is not None:
+            mistakes += _unbuilt(own, _NOT_BUILT["connectors"], f"connectors.{name}")
+    if mistakes or root is None:
+        raise ConfigError("\n".join([f"{layout.CONFIG} has {len(mistakes)} mistake(s):", *sorted(set(mistakes))]))
+    return JobConfig(
+        root.batch_inference_path,
+        root.perform_delta_check,
+        root.save_batch_inference_errors,
+        root.recommendations,
+        {name: own for name, own in options.items() if own is not None},
+        list(_warnings(raw, is_historic)),
+    )
+
+
+def _connector(name: str, own: Any, is_historic: bool, mistakes: list[str]) -> SyncOptions | None:
+    try:
+        model = registry.connector_class(name).options_model
+    except UnknownConnectorError as error:
+        mistakes.append(f"connectors.{name}: {error}")
+        return None
+    if is_historic and isinstance(own, dict):
+        own = {**model.historic_defaults, **own}
+    return _validated(model, own, f"connectors.{name}", mistakes)
+
+
+def _validated(model: type[Model], raw: Any, at: str, mistakes: list[str]) -> Model | None:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        mistakes += [_mistake(details, model, at) for details in error.errors()]
+        return None
+
+
+def _mistake(details: ErrorDetails, model: type[OptionsModel], at: str) -> str:
+    """One line a person can act on: where, what stands there, what should."""
+    *above, last = details["loc"] or ("",)
+    path = ".".join(str(part) for part in (at, *above, last) if part != "")
+    if details["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(str(last), _keys(model, above), 1)
+        return f"{path}: unknown key" + (f"; did you mean {close[0]!r}?" if close else "")
+    if details["type"] == "missing":
+        return f"{path}: missing; it is required"
+    return f"{path} is {json.dumps(details['input'], default=str)}: {details['msg']}"
+
+
+def _keys(model: type[OptionsModel], above: Iterable[int | str]) -> list[str]:
+    """The keys a model knows at a place below it."""
+    for step in above:
+        found = next((info.annotation for info in model.model_fields.values() if info.alias == step), None)
+        if not (isinstance(found, type) and issubclass(found, OptionsModel)):
+            return []
+        model = found
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def _placeholders(value: Any, path: str = "") -> Iterator[str]:
+    """Values such as "s3://[BUCKET]/" that a template left to be filled in."""
+    if isinstance(value, str) and _PLACEHOLDER.search(value):
+        yield f"{path} is {value!r}: fill in the placeholder"
+    for name, below in (
+        _items(value) if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    ):
+        yield from _placeholders(below, f"{path}.{name}" if path else str(name))
+
+
+def _unbuilt(model: OptionsModel, names: Iterable[str], at: str) -> Iterator[str]:
+    """Rules set to other than their default that this release would have to ignore."""
+    for name in names:
+        value, default = _at(model, name), _at(type(model).model_construct(), name)
+        if value != default:
+            yield f"{at}.{name}: not available in this release; remove it, or set it to its default"
+
+
+def _at(model: Any, name: str) -> Any:
+    for step in name.split("."):
+        fields = type(model).model_fields
+        model = getattr(model, next((key for key, info in fields.items() if info.alias == step), step), None)
+    return model
+
+
+def _with_historic_root(raw: dict[str, Any]) -> dict[str, Any]:
+    """A file of 2022 never cut a list."""
+    return {**raw, "recommendations": {"maxItems": None, **dict(_items(raw.get("recommendations")))}}
+
+
+def _warnings(raw: dict[str, Any], is_historic: bool) -> Iterator[str]:
+    if raw.get("guards"):
+        yield "guards: this release does not enforce them yet"
+    for name, own in _items(raw["connectors"]) if is_historic else ():
+        for key, value in registry.connector_class(name).options_model.historic_defaults.items():
+            if key not in own:
+                yield (
+                    f'connectors.{name}.{key} is {value!r} because the file has no "version"; lists with equal values '
+                    'shift against each other on the profile: set "version": 1 to send objects, or name the shape'
+                )
+
+
+def _items(value: Any) -> Iterable[tuple[str, Any]]:
+    return value.items() if isinstance(value, dict) else ()

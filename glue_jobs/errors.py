@@ -1,0 +1,36 @@
+"""Errors of a run, named by what to do next. Each knows the exit code it ends with.
+
+SyncError
+├── ConfigError      config.json or the arguments are wrong      → 2, mend it
+├── NoInputError     nothing usable to read                      → 1, look at the batch job
+├── StateError       the snapshot cannot be used                 → 1, the message names the repair
+└── ConflictError    another run of this job committed meanwhile → 4, run again
+"""
+
+from __future__ import annotations
+
+
+class SyncError(Exception):
+    """A run stopped; nothing it did is visible."""
+
+    exit_code = 1
+
+
+class ConfigError(SyncError):
+    """The settings of the job are wrong."""
+
+    exit_code = 2
+
+
+class NoInputError(SyncError):
+    """There is nothing usable to read; nobody's recommendations are touched."""
+
+
+class StateError(SyncError):
+    """The committed snapshot cannot be used."""
+
+
+class ConflictError(SyncError):
+    """Another run committed first."""
+
+    exit_code = 4

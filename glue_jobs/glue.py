@@ -1,0 +1,70 @@
+"""What only AWS Glue has: its arguments and its session. The only room that imports awsglue.
+
+Job bookmarks stay off: they skip files that did not change since the last run, and a mapping that did not
+change still says who gets what.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from pyspark.sql import SparkSession
+
+from connectors.contract.layout import JobFolder, LayoutError
+from glue_jobs import sync
+from glue_jobs.errors import ConfigError, SyncError
+
+_LOG = logging.getLogger("recsync")
+
+
+def main(job_type: str, argv: Sequence[str]) -> int:
+    """A Glue job: read the arguments, run, and give the exit code.
+
+    Args:
+        job_type: What the script is for; the job folder has to be of that type.
+        argv: As Glue passes it: the script, then ``--JOB_NAME … --S3_JOB_PATH …`` among Glue's own.
+    """
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    _LOG.setLevel(logging.INFO)
+    try:
+        results = sync.run(session(), job_folder(job_type, argv), now=datetime.now(UTC), report=_LOG.info)
+    except SyncError as error:
+        _LOG.error("%s", error)
+        return error.exit_code
+    for result in results:
+        _LOG.info("%s run %s: %s", result.connector, result.run_id, dict(result.counts))
+    return 0
+
+
+def job_folder(job_type: str, argv: Sequence[str]) -> JobFolder:
+    """The job folder that S3_JOB_PATH names.
+
+    Raises:
+        ConfigError: An argument is missing, or the folder is of another type.
+    """
+    from awsglue.utils import GlueArgumentError, getResolvedOptions
+
+    try:
+        arguments = getResolvedOptions(list(argv), ["JOB_NAME", "S3_JOB_PATH"])
+        folder = JobFolder.parse(arguments["S3_JOB_PATH"])
+    except (GlueArgumentError, LayoutError) as error:
+        raise ConfigError(f"arguments: {error}") from error
+    if folder.job_type != job_type:
+        raise ConfigError(f"S3_JOB_PATH names a {folder.job_type} job; this script runs {job_type} jobs")
+    return folder
+
+
+def session() -> SparkSession:
+    """The Spark session, set up the way the job's rows need it; Glue's own where there is one."""
+    spark = (
+        SparkSession.builder.appName("recsync")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.execution.arrow.maxRecordsPerBatch", "2000")
+        .config("spark.sql.files.ignoreCorruptFiles", "false")
+        .getOrCreate()
+    )
+    spark.sparkContext.setLogLevel("ERROR")
+    return spark

@@ -1,0 +1,98 @@
+"""The shapes that cross between Spark and Python, said once.
+
+Columns keep the wire's camelCase.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+from pyspark.sql import types as T  # noqa: N812 - the field's own short name
+
+_IDS = T.ArrayType(T.StringType())
+
+# Where a line stood: by (file, block, row) lines sort as they stand in their files. `block` is the offset
+# of the split in bytes, `row` counts up within it.
+POSITION = [
+    T.StructField("file", T.StringType()),
+    T.StructField("block", T.LongType()),
+    T.StructField("row", T.LongType()),
+]
+
+# One line of batch inference, read. kind: good, failed (by the recommender) or broken (unreadable); `key` is
+# the id of the user or item it answers for, `text` the line itself unless good.
+# Source: Amazon Personalize developer guide, "Batch inference job output examples", read 2026-11-21.
+BATCH_LINE = T.StructType(
+    [
+        T.StructField("kind", T.StringType()),
+        T.StructField("key", T.StringType()),
+        T.StructField("itemIds", _IDS),
+        T.StructField("scores", T.ArrayType(T.DoubleType())),
+        T.StructField("text", T.StringType()),
+        T.StructField("reason", T.StringType()),
+        *POSITION,
+    ]
+)
+
+# One line of item metadata, cut to what a connector sends: `json` is the item object as it stands in a
+# record, `digest` a hash of it. kind: good or broken.
+ITEM = T.StructType(
+    [
+        T.StructField("kind", T.StringType()),
+        T.StructField("itemId", T.StringType()),
+        T.StructField("json", T.BinaryType()),
+        T.StructField("digest", T.BinaryType()),
+        T.StructField("text", T.StringType()),
+        T.StructField("reason", T.StringType()),
+        *POSITION,
+    ]
+)
+
+# One user of the committed snapshot: what the destination was last told. A null fingerprint: not known.
+USER = T.StructType(
+    [
+        T.StructField("userId", T.StringType()),
+        T.StructField("op", T.StringType()),
+        T.StructField("itemIds", _IDS),
+        T.StructField("fingerprint", T.LongType()),
+        T.StructField("sentIn", T.IntegerType()),
+        T.StructField("sentAt", T.TimestampType()),
+        T.StructField("rejections", T.IntegerType()),
+    ]
+)
+USER_ARROW = pa.schema(
+    [
+        ("userId", pa.string()),
+        ("op", pa.string()),
+        ("itemIds", pa.list_(pa.string())),
+        ("fingerprint", pa.int64()),
+        ("sentIn", pa.int32()),
+        ("sentAt", pa.timestamp("us", tz="UTC")),
+        ("rejections", pa.int32()),
+    ]
+)
+
+# What meets at a user: his row of the snapshot (kind "told"), and his lists of today, each a line of the batch
+# or derived from one by the mapping (rank orders them). kind: told, list, failed, broken, unmatched, or line:
+# a line that stands for no user, there only to be counted. `isLine` marks the rows that are a line of the batch.
+MEETING = T.StructType(
+    [
+        T.StructField("userId", T.StringType()),
+        T.StructField("kind", T.StringType()),
+        T.StructField("isLine", T.BooleanType()),
+        T.StructField("rank", T.LongType()),
+        *POSITION,
+        T.StructField("queryItemId", T.StringType()),
+        T.StructField("itemIds", _IDS),
+        T.StructField("scores", T.ArrayType(T.DoubleType())),
+        T.StructField("text", T.StringType()),
+        T.StructField("reason", T.StringType()),
+        T.StructField("op", T.StringType()),
+        T.StructField("fingerprint", T.LongType()),
+        T.StructField("sentIn", T.IntegerType()),
+        T.StructField("sentAt", T.TimestampType()),
+        T.StructField("rejections", T.IntegerType()),
+    ]
+)
+
+# What a writing task reports: a part, a snapshot file, a saved-lines file or its counts, as JSON.
+WRITTEN = T.StructType([T.StructField("kind", T.StringType()), T.StructField("json", T.StringType())])

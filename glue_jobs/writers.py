@@ -1,0 +1,131 @@
+"""The files a writing task leaves: parts, snapshot, saved lines. Each is written whole, through Storage.
+
+Names are unique to the attempt of the task, so a repeated attempt never touches what another wrote; the
+manifest lists those of the attempts that won.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from connectors.contract.manifest import PartFile
+from connectors.contract.storage import Storage
+from glue_jobs.delta import Told
+from glue_jobs.schemas import USER_ARROW
+
+# One part is one invocation of enqueue, and what a retry repeats.
+PART_RECORDS = 50_000
+PART_BYTES = 64 * 1024 * 1024
+_ROW_GROUP = 50_000
+_DIGEST_BYTES = 16
+
+Name = Callable[[int], str]
+
+
+class PartWriter:
+    """Lines into gzipped parts of a good size for one invocation of enqueue."""
+
+    def __init__(self, storage: Storage, name: Name, *, max_records: int = PART_RECORDS, max_bytes: int = PART_BYTES):
+        self._storage, self._name = storage, name
+        self._max_records, self._max_bytes = max_records, max_bytes
+        self._files: list[PartFile] = []
+        self._sum = 0
+        self._open()
+
+    def write(self, line: bytes) -> None:
+        """Add one line, with its end."""
+        if self._records and (self._records == self._max_records or self._bytes + len(line) > self._max_bytes):
+            self._roll()
+        self._gzip.write(line)
+        self._records += 1
+        self._bytes += len(line)
+        self._sum += int.from_bytes(hashlib.blake2b(line, digest_size=_DIGEST_BYTES).digest(), "big")
+
+    def close(self) -> list[PartFile]:
+        """Write what is left; all parts, in order."""
+        if self._records:
+            self._roll()
+        return self._files
+
+    @property
+    def digest(self) -> str:
+        """An order-insensitive hash of all lines."""
+        return add_digests([f"{self._sum % (1 << 8 * _DIGEST_BYTES):x}"])
+
+    def _open(self) -> None:
+        self._buffer = io.BytesIO()
+        self._gzip = gzip.GzipFile(fileobj=self._buffer, mode="wb", compresslevel=1, mtime=0)
+        self._records = self._bytes = 0
+
+    def _roll(self) -> None:
+        self._gzip.close()
+        key = self._name(len(self._files))
+        self._files.append(store(self._storage, key, self._buffer.getvalue(), self._records))
+        self._open()
+
+
+class SnapshotWriter:
+    """Users into one Parquet file of the snapshot."""
+
+    def __init__(self, storage: Storage, key: str):
+        self._storage, self._key = storage, key
+        self._buffer = io.BytesIO()
+        self._parquet = pq.ParquetWriter(self._buffer, USER_ARROW, compression="zstd")
+        self._rows: list[tuple[object, ...]] = []
+        self._written = 0
+
+    def write(self, user_id: str, told: Told) -> None:
+        """Add one user. None may come twice."""
+        row = (user_id, told.op, told.item_ids, told.fingerprint, told.sent_in, told.sent_at, told.rejections)
+        self._rows.append(row)
+        if len(self._rows) == _ROW_GROUP:
+            self._flush()
+
+    def close(self) -> list[PartFile]:
+        """Write the file; nothing when there was no user."""
+        self._flush()
+        self._parquet.close()
+        return [store(self._storage, self._key, self._buffer.getvalue(), self._written)] if self._written else []
+
+    def _flush(self) -> None:
+        if self._rows:
+            columns = zip(*self._rows, strict=True)
+            arrays = [pa.array(column, field.type) for column, field in zip(columns, USER_ARROW, strict=True)]
+            self._parquet.write_table(pa.Table.from_arrays(arrays, schema=USER_ARROW))
+        self._written += len(self._rows)
+        self._rows = []
+
+
+class LinesWriter:
+    """Lines kept for a person to look at, in one file."""
+
+    def __init__(self, storage: Storage, key: str):
+        self._storage, self._key = storage, key
+        self._lines: list[bytes] = []
+
+    def write(self, line: bytes) -> None:
+        """Add one line, without its end."""
+        self._lines.append(line)
+
+    def close(self) -> None:
+        """Write the file; nothing when there was no line."""
+        if self._lines:
+            self._storage.put(self._key, b"\n".join([*self._lines, b""]))
+
+
+def store(storage: Storage, key: str, data: bytes, records: int) -> PartFile:
+    """Write one file and say what it is."""
+    storage.put(key, data)
+    return PartFile(key=key, records=records, size_bytes=len(data), checksum=hashlib.sha256(data).hexdigest())
+
+
+def add_digests(digests: list[str]) -> str:
+    """The order-insensitive hash of several sets of lines together."""
+    total = sum(int(digest, 16) for digest in digests) % (1 << 8 * _DIGEST_BYTES)
+    return f"{total:0{2 * _DIGEST_BYTES}x}"
