@@ -1,0 +1,1 @@
+"""recsync: what a person types. The one room that may use every other."""

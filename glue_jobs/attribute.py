@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the field's own short name
 
 from glue_jobs.config import Merge
 from glue_jobs.schemas import MEETING, POSITION
 
 _POSITION = [field.name for field in POSITION]
-_KIND_OF_LINE = F.when(F.col("kind") == "good", "list").otherwise(F.col("kind"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class RankedList:
 def users_of_lines(lines: DataFrame) -> DataFrame:
     """user_personalization: each line of the batch (BATCH_LINE) is its user's. MEETING rows."""
     return _shaped(
-        lines.withColumnsRenamed({"key": "userId"}).withColumn("kind", _KIND_OF_LINE).withColumn("isLine", F.lit(True))
+        lines.withColumnsRenamed({"key": "userId"}).withColumn("kind", _kind_of_line()).withColumn("isLine", F.lit(True))
     )
 
 
@@ -55,7 +54,7 @@ def users_of_items(lines: DataFrame, mapping: DataFrame) -> DataFrame:
     answers = (
         lines.where(F.col("key").isNotNull() & (F.col("kind") != "broken"))
         .groupBy(F.col("key").alias("itemId"))
-        .agg(F.min_by(F.struct(_KIND_OF_LINE.alias("kind"), "itemIds", "scores"), F.struct(*_POSITION)).alias("answer"))
+        .agg(F.min_by(F.struct(_kind_of_line().alias("kind"), "itemIds", "scores"), F.struct(*_POSITION)).alias("answer"))
         .select("itemId", "answer.*")
     )
     attributed = (
@@ -109,6 +108,11 @@ def _best_scores(lists: Sequence[RankedList]) -> dict[str, float]:
         for item, score in zip(one.item_ids, one.scores or (), strict=False):
             best[item] = max(score, best.get(item, score))
     return best
+
+
+def _kind_of_line() -> Column:
+    """A good line is a list to whom it reaches; failed and broken keep their kind."""
+    return F.when(F.col("kind") == "good", "list").otherwise(F.col("kind"))
 
 
 def _shaped(rows: DataFrame) -> DataFrame:

@@ -5,4 +5,6 @@ import sys
 from glue_jobs.glue import main
 
 if __name__ == "__main__":
-    sys.exit(main("related_items", sys.argv))
+    # Glue takes any SystemExit for a failure, so success just ends.
+    if exit_code := main("related_items", sys.argv):
+        sys.exit(exit_code)

