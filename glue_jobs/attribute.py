@@ -37,7 +37,9 @@ class RankedList:
 def users_of_lines(lines: DataFrame) -> DataFrame:
     """user_personalization: each line of the batch (BATCH_LINE) is its user's. MEETING rows."""
     return _shaped(
-        lines.withColumnsRenamed({"key": "userId"}).withColumn("kind", _kind_of_line()).withColumn("isLine", F.lit(True))
+        lines.withColumnsRenamed({"key": "userId"})
+        .withColumn("kind", _kind_of_line())
+        .withColumn("isLine", F.lit(True))
     )
 
 
@@ -54,7 +56,9 @@ def users_of_items(lines: DataFrame, mapping: DataFrame) -> DataFrame:
     answers = (
         lines.where(F.col("key").isNotNull() & (F.col("kind") != "broken"))
         .groupBy(F.col("key").alias("itemId"))
-        .agg(F.min_by(F.struct(_kind_of_line().alias("kind"), "itemIds", "scores"), F.struct(*_POSITION)).alias("answer"))
+        .agg(
+            F.min_by(F.struct(_kind_of_line().alias("kind"), "itemIds", "scores"), F.struct(*_POSITION)).alias("answer")
+        )
         .select("itemId", "answer.*")
     )
     attributed = (

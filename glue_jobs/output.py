@@ -230,4 +230,4 @@ def figures(counts: Counter[str]) -> dict[str, int]:
     """A run's figures by name, those that are zero too."""
     names = ["linesRead", "linesFailed", "linesBroken", "linesDuplicate", "mappingRowsUnmatched"]
     names += ["users", *Verdict, "usersWithoutList", "records"]
-    return {name: counts[name] for name in names} | dict(counts)
+    return {str(name): counts[name] for name in names}

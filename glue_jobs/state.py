@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from connectors.contract import layout
 from connectors.contract import storage as stores
 from connectors.contract.manifest import PartFile, Pointer, RunManifest
-from connectors.contract.receipts import Fate, Ledger, Receipt
+from connectors.contract.receipts import Fate, Ledger, read_ledger
 from connectors.contract.storage import NotFoundError, Storage
 from connectors.contract.wire import NewerFormatError
 from glue_jobs.errors import ConflictError, StateError
@@ -93,13 +93,6 @@ def read_manifest(storage: Storage, key: str) -> RunManifest | None:
         return None
 
 
-def read_receipts(storage: Storage, manifest: RunManifest) -> Iterator[Receipt]:
-    """Every receipt of a run."""
-    for entry in storage.list(layout.receipts(manifest.connector, manifest.run_id)):
-        for line in storage.get(entry.key).data.splitlines():
-            yield Receipt.model_validate_json(line)
-
-
 def unacknowledged(storage: Storage, committed: Committed) -> Unacknowledged:
     """Who of the committed version was not confirmed by a receipt.
 
@@ -111,7 +104,7 @@ def unacknowledged(storage: Storage, committed: Committed) -> Unacknowledged:
     manifest = read_manifest(storage, committed.pointer.manifest)
     if manifest is None:
         return Unacknowledged(committed.version, everyone=True)
-    ledger = Ledger.of(manifest, read_receipts(storage, manifest))
+    ledger = read_ledger(storage, manifest)
     if not ledger.counts()[Fate.DELIVERED]:
         return Unacknowledged(committed.version, everyone=True)
     users = (user for file in manifest.files for user in _unconfirmed(storage, file, ledger))

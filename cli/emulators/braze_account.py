@@ -83,13 +83,13 @@ class BrazeAccount:
     def __init__(self, api_key: str) -> None:
         self.profiles: dict[str, dict[str, Any]] = {}
         self.stats = Stats()
-        self._api_key = api_key
+        self.api_key = api_key
         self._kinds: dict[str, str] = {}
         self._lock = Lock()
 
     def track(self, headers: Mapping[str, str], body: bytes) -> Answer:
         """Answer one call, and change the profiles as Braze would. Header names may be in any case."""
-        sent = read_call(self._api_key, headers, body)
+        sent = read_call(self.api_key, headers, body)
         with self._lock:
             self.stats.calls += 1
             return sent if isinstance(sent, Answer) else self._take(sent)

@@ -6,8 +6,9 @@ is therefore a union over lines, free of order: of two things said about a line 
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
@@ -15,7 +16,9 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from connectors.contract import layout
 from connectors.contract.manifest import RunManifest
+from connectors.contract.storage import Storage
 from connectors.contract.wire import WireModel
 
 
@@ -116,3 +119,21 @@ class Ledger:
         for line in range(receipt.first_line, min(receipt.last_line + 1, len(fates))):
             fate = Fate.REJECTED if line in rejected else _FATE_OF[receipt.outcome]
             fates[line] = max(fates[line], fate)
+
+
+def read_ledger(storage: Storage, manifest: RunManifest) -> Ledger:
+    """The fate of every line of a run, from all receipts there are."""
+    return Ledger.of(manifest, _read_receipts(storage, manifest))
+
+
+def write_receipts(storage: Storage, manifest: RunManifest, receipts: Sequence[Receipt]) -> None:
+    """Keep some receipts of a run in one object, under a name that nothing else has; nothing for none."""
+    if receipts:
+        key = f"{layout.receipts(manifest.connector, manifest.run_id)}{uuid.uuid4().hex}.jsonl"
+        storage.put(key, "".join(f"{receipt.to_json()}\n" for receipt in receipts).encode())
+
+
+def _read_receipts(storage: Storage, manifest: RunManifest) -> Iterator[Receipt]:
+    for entry in storage.list(layout.receipts(manifest.connector, manifest.run_id)):
+        for line in storage.get(entry.key).data.splitlines():
+            yield Receipt.model_validate_json(line)

@@ -1,0 +1,83 @@
+"""How recsync speaks: data on stdout, everything else on stderr, text or JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+class Output(StrEnum):
+    """How the result is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@dataclass
+class Voice:
+    """One command's way of speaking.
+
+    Attributes:
+        quiet: Say nothing but results and errors.
+    """
+
+    output: Output = Output.TEXT
+    quiet: bool = False
+    no_color: bool = False
+    _out: Console = field(init=False)
+    _err: Console = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._out = Console(no_color=self.no_color, highlight=False, soft_wrap=True)
+        self._err = Console(no_color=self.no_color, highlight=False, soft_wrap=True, stderr=True)
+
+    def stage(self, text: str) -> None:
+        """What happens now, in a line."""
+        if not self.quiet:
+            self._err.print(Text(f"· {printable(text)}", style="dim"))
+
+    def warn(self, text: str) -> None:
+        """Something a person should look at."""
+        self._err.print(Text(f"warning: {printable(text)}", style="yellow"))
+
+    def fail(self, text: str) -> None:
+        """Why it stopped."""
+        self._err.print(Text(f"error: {printable(text)}", style="red"))
+
+    def next(self, command: str) -> None:
+        """What a person would type next."""
+        if not self.quiet:
+            self._err.print(Text(f"next: {command}", style="bold"))
+
+    def data(self, data: Mapping[str, Any]) -> None:
+        """The result for a program; nothing in text mode."""
+        if self.output is Output.JSON:
+            sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """The result for a person; nothing in JSON mode. The first column names, the others are figures."""
+        if self.output is Output.JSON:
+            return
+        table = Table(title=title, title_justify="left", title_style="bold")
+        for position, name in enumerate(columns):
+            table.add_column(name, justify="right" if position else "left")
+        for row in rows:
+            table.add_row(*(Text(printable(_shown(cell))) for cell in row))
+        self._out.print(table)
+
+
+def printable(text: str) -> str:
+    """Text that cannot steer a terminal: control characters stand as U+FFFD, line ends stay."""
+    return "".join(c if c == "\n" or (c.isprintable() or c == " ") else "\ufffd" for c in text)
+
+
+def _shown(cell: object) -> str:
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)

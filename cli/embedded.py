@@ -1,0 +1,123 @@
+"""Delivery in this process: the functions' own code, with a queue in memory.
+
+What is to be sent follows from the receipts: every line of a published run that none speaks of. So a
+delivery that was broken off goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cli.memory_queue import MemoryQueue
+from connectors.base import Connector
+from connectors.contract import layout
+from connectors.contract.manifest import RunManifest
+from connectors.contract.receipts import Fate, read_ledger
+from connectors.contract.storage import Storage, open_storage
+from functions.deliver import Received, Send, Settlement, deliver
+from functions.enqueue import Enqueued, enqueue_part
+
+BATCH = 16
+# A message that fails this often waits for the next `recsync deliver`: a person is looking on.
+GIVE_UP_AFTER = 6
+
+
+@dataclass
+class Delivery:
+    """What became of a run's lines.
+
+    Attributes:
+        fates: All receipts of the run read together, at the end.
+        requests: Calls made this time.
+        trouble: Why lines wait or cannot be read, in sentences.
+        skipped: Why the run was left alone; empty when it was not.
+    """
+
+    manifest: RunManifest
+    fates: dict[Fate, int] = field(default_factory=dict)
+    requests: int = 0
+    trouble: list[str] = field(default_factory=list)
+    skipped: str = ""
+
+    @property
+    def waiting(self) -> int:
+        """Lines no receipt speaks of."""
+        return self.fates.get(Fate.OPEN, 0)
+
+
+def published(storage: Storage, connector: str) -> list[tuple[str, RunManifest]]:
+    """A connector's published runs as (key of the manifest, manifest), oldest first."""
+    keys = [entry.key for entry in storage.list(f"output/{connector}/")]
+    runs = [
+        (key, RunManifest.model_validate_json(storage.get(key).data))
+        for key in keys
+        if layout.connector_of_manifest(key) == connector
+    ]
+    return sorted(runs, key=lambda run: run[1].version)
+
+
+def deliver_run(
+    storage: Storage,
+    key: str,
+    manifest: RunManifest,
+    connector: Connector,
+    send: Send,
+    *,
+    concurrency: int,
+    report: Callable[[str], None],
+) -> Delivery:
+    """Deliver the open lines of a run, part by part, and leave their receipts."""
+    if manifest.acknowledge == "onWrite":
+        return Delivery(manifest, skipped="acknowledged onWrite: someone else reads its files")
+    before = read_ledger(storage, manifest)
+    delivery = Delivery(manifest)
+    for number, file in enumerate(manifest.files, 1):
+        ranges = list(before.open_ranges(file.key))
+        if ranges and not delivery.trouble:
+            report(f"{manifest.connector}: delivering part {number} of {len(manifest.files)}, {file.records} record(s)")
+            queue = MemoryQueue()
+            enqueue_part(storage, key, manifest, file, queue, ranges, Enqueued(), sleep=time.sleep)
+            _drain(queue, connector, send, concurrency, delivery)
+    delivery.fates = read_ledger(storage, manifest).counts()
+    return delivery
+
+
+def _drain(queue: MemoryQueue, connector: Connector, send: Send, concurrency: int, delivery: Delivery) -> None:
+    """Deliver until the queue is empty, or what is left has failed too often."""
+    while (visible_at_s := queue.next_visible_s()) is not None:
+        time.sleep(max(0.0, visible_at_s - time.monotonic()))
+        batch = queue.receive(time.monotonic(), BATCH)
+        settlement = deliver(batch, connector, send, open_storage, concurrency=concurrency)
+        delivery.requests += settlement.counts["requests"]
+        for message in batch:
+            _settle(queue, message, settlement, delivery)
+        if settlement.refused:
+            delivery.trouble.append(settlement.refused)
+            return
+
+
+def _settle(queue: MemoryQueue, message: Received, settlement: Settlement, delivery: Delivery) -> None:
+    wait_s = settlement.waits_s.get(message.message_id)
+    if message.message_id in settlement.poison:
+        delivery.trouble.append(f"a message cannot be read: {settlement.poison[message.message_id]}")
+    elif wait_s is not None and message.receives < GIVE_UP_AFTER:
+        queue.put_back(message.message_id, time.monotonic() + wait_s)
+        return
+    elif wait_s is not None:
+        delivery.trouble.append(f"the destination did not take a message in {GIVE_UP_AFTER} tries")
+    queue.delete(message.message_id)
+
+
+def total(deliveries: list[Delivery]) -> Counter[str]:
+    """The figures of several runs together."""
+    counts: Counter[str] = Counter()
+    for delivery in deliveries:
+        counts["sent"] += sum(delivery.fates.values())
+        counts["delivered"] += delivery.fates.get(Fate.DELIVERED, 0)
+        counts["rejected"] += delivery.fates.get(Fate.REJECTED, 0)
+        counts["waiting"] += delivery.waiting
+        counts["requests"] += delivery.requests
+    return counts

@@ -1,0 +1,131 @@
+"""recsync: commands, options and exit codes. What the commands do stands in the rooms beside this one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import version as package_version
+from typing import Annotated
+
+import typer
+
+from cli import embedded
+from cli.console import Output, Voice
+from cli.local_spark import JavaError
+from cli.run import UsageError, connectors_of, deliver_job, destination_of, local_folder, run_job
+from connectors.contract.storage import StorageError
+from connectors.errors import ConnectorError
+
+app = typer.Typer(
+    name="recsync",
+    help="Reverse ETL for recommendations: batch inference goes in, up-to-date customer profiles come out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Folder = Annotated[str, typer.Argument(metavar="JOB_FOLDER", help="…/etl_jobs/<job_type>/<job_name>")]
+OutputOption = Annotated[Output, typer.Option("--output", help="How the result is printed on stdout.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Nothing on stderr but warnings and errors.")]
+NoColorOption = Annotated[bool, typer.Option("--no-color", help="Plain text. NO_COLOR=1 does the same.")]
+
+
+@app.command()
+def run(
+    folder: Folder, output: OutputOption = Output.TEXT, quiet: QuietOption = False, no_color: NoColorOption = False
+) -> None:
+    """Compute what changed and publish it, on Spark on this machine.
+
+    Example: recsync run sample/etl_jobs/related_items/similar_items
+    """
+    voice = Voice(output, quiet, no_color)
+    results = run_job(local_folder(folder), voice)
+    for result in results:
+        title = f"{result.connector}: run {result.run_id}, version {result.version}"
+        voice.table(title, ["", "count"], [[name, value] for name, value in result.counts.items()])
+        if not result.counts["records"]:
+            voice.stage(f"{result.connector}: nothing to send, 0 records: every user was told this before")
+    voice.data({"runs": [{**vars(result), "counts": dict(result.counts)} for result in results]})
+    voice.next(f"recsync deliver {folder}")
+
+
+@app.command()
+def deliver(
+    folder: Folder, output: OutputOption = Output.TEXT, quiet: QuietOption = False, no_color: NoColorOption = False
+) -> None:
+    """Deliver what a job folder has published and no receipt speaks of.
+
+    Braze is found by BRAZE_REST_ENDPOINT and BRAZE_API_KEY.
+
+    Example: recsync deliver sample/etl_jobs/related_items/similar_items
+    """
+    voice = Voice(output, quiet, no_color)
+    job = local_folder(folder)
+    names = connectors_of(job)
+    if not names:
+        raise UsageError(f"{job.root} has published nothing yet; run it first: recsync run {folder}")
+    deliveries = [one for name in names for one in deliver_job(job, destination_of(name, os.environ), voice)]
+    for one in deliveries:
+        voice.stage(f"{one.manifest.connector} run {one.manifest.run_id}: {one.skipped}") if one.skipped else None
+        for trouble in dict.fromkeys(one.trouble):
+            voice.warn(f"{one.manifest.connector} run {one.manifest.run_id}: {trouble}")
+    counts = embedded.total(deliveries)
+    figures = {name: counts[name] for name in ("sent", "delivered", "rejected", "waiting", "requests")}
+    voice.table("All runs of this folder", ["", "count"], list(figures.items()))
+    voice.data(figures)
+    if counts["waiting"]:
+        voice.next(f"recsync deliver {folder}")
+        raise typer.Exit(1)
+    voice.next(f"recsync run {folder}")
+    if counts["rejected"]:
+        raise typer.Exit(5)
+
+
+@app.command()
+def demo(output: OutputOption = Output.TEXT, quiet: QuietOption = False, no_color: NoColorOption = False) -> None:
+    """Two days of a made-up shop, from batch output to profiles on a Braze emulator. Needs nothing but Python."""
+    from cli.demo import demo as run_demo
+
+    raise typer.Exit(run_demo(Voice(output, quiet, no_color)))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"recsync {package_version('recsync')}")
+
+
+def main() -> None:
+    """The command line: errors become one sentence and an exit code."""
+    sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except typer.Exit as stop:
+        return stop.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        Voice().fail("interrupted; what was committed stays, the rest is not visible")
+        return 130
+    except Exception as error:
+        code = _code_of(error)
+        if code is None:
+            raise
+        Voice().fail(str(error))
+        return code
+
+
+def _code_of(error: Exception) -> int | None:
+    """The exit code of an error that is told in a sentence; None for one that is a fault of ours."""
+    exit_code = getattr(error, "exit_code", None)
+    if isinstance(exit_code, int):
+        return exit_code
+    if isinstance(error, (UsageError, ConnectorError, JavaError)):
+        return 2
+    return 1 if isinstance(error, StorageError) else None
+
+
+if __name__ == "__main__":
+    main()

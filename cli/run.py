@@ -1,0 +1,91 @@
+"""recsync run and deliver, for a job folder on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli import embedded, local_spark
+from cli.console import Voice
+from connectors import registry
+from connectors.base import Connector, Destination
+from connectors.contract.layout import JobFolder, LayoutError
+from connectors.contract.storage import open_storage
+from connectors.http import Sender
+
+if TYPE_CHECKING:
+    from glue_jobs.sync import SyncResult
+
+CONCURRENCY = 8
+
+
+class UsageError(Exception):
+    """What was typed, or set in the environment, cannot be done. Exit code 2."""
+
+
+def local_folder(text: str) -> JobFolder:
+    """A job folder on this machine, by its path.
+
+    Raises:
+        UsageError: It is on S3, is not there, or is not shaped like one.
+    """
+    if text.startswith("s3://"):
+        raise UsageError("this release runs job folders on this machine only; on AWS, start the Glue job")
+    path = Path(text).expanduser().absolute()
+    if not path.is_dir():
+        raise UsageError(f"there is no folder {path}")
+    try:
+        return JobFolder.parse(os.path.normpath(path))
+    except LayoutError as error:
+        raise UsageError(str(error)) from error
+
+
+def run_job(folder: JobFolder, voice: Voice) -> list[SyncResult]:
+    """Run a job here, on Spark in local mode.
+
+    Raises:
+        SyncError: The run stopped; nothing of it is visible.
+        JavaError: There is no Java to run Spark with.
+    """
+    os.environ.update(local_spark.environment(os.environ))
+    voice.stage("starting Spark")
+    from glue_jobs import glue, sync
+
+    def report(text: str) -> None:
+        voice.warn(text.removeprefix("warning: ")) if text.startswith("warning: ") else voice.stage(text)
+
+    return sync.run(glue.session(), folder, now=datetime.now(UTC), report=report)
+
+
+def deliver_job(folder: JobFolder, connector: Connector, voice: Voice) -> list[embedded.Delivery]:
+    """Deliver what the job has published for a connector and no receipt speaks of, oldest run first."""
+    storage, send = open_storage(folder.root), Sender()
+    return [
+        embedded.deliver_run(storage, key, manifest, connector, send, concurrency=CONCURRENCY, report=voice.stage)
+        for key, manifest in embedded.published(storage, connector.name)
+    ]
+
+
+def connectors_of(folder: JobFolder) -> list[str]:
+    """The connectors that have output in a job folder."""
+    keys = (entry.key.split("/") for entry in open_storage(folder.root).list("output/"))
+    return sorted({parts[1] for parts in keys if len(parts) > 2})
+
+
+def destination_of(name: str, environ: Mapping[str, str]) -> Connector:
+    """A connector, with its endpoint and key from the environment.
+
+    Raises:
+        UsageError: A variable is not set.
+        ConfigError: The endpoint is not the destination's.
+    """
+    connector = registry.connector_class(name)
+    missing = [v for v in (connector.endpoint_variable, connector.secret_variable) if not environ.get(v)]
+    if missing:
+        raise UsageError(f"set {' and '.join(missing)} to deliver to {name}")
+    allow_loopback = environ.get("RECSYNC_ALLOW_LOOPBACK") == "1"
+    endpoint, secret = environ[connector.endpoint_variable], environ[connector.secret_variable]
+    return connector(Destination(endpoint, secret, allow_loopback))

@@ -1,0 +1,101 @@
+"""What only AWS has: queues, parameters, secrets, logs and metrics. Clients are built on first use.
+
+Events are never logged: they hold users and what they are recommended.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aws_lambda_powertools import Logger, single_metric
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.parameters import get_parameter, get_secret
+
+from connectors import registry
+from connectors.base import Connector, Destination
+from connectors.http import Sender
+from functions import settings
+from functions.deliver import Send, Settlement
+
+_LOGGER = Logger(service="recsync")
+_SECRET_MAX_AGE_S = 300
+_LONGEST_VISIBILITY_S = 43_200
+
+
+class SqsQueue:
+    """A connector's queue on SQS."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def send(self, bodies: Sequence[str]) -> list[int]:
+        """See Queue. Entry ids are positions: user ids stand only in bodies."""
+        entries = [{"Id": str(position), "MessageBody": body} for position, body in enumerate(bodies)]
+        answer = _sqs().send_message_batch(QueueUrl=self._url, Entries=entries)
+        return sorted(int(failed["Id"]) for failed in answer.get("Failed", ()))
+
+
+def destination() -> tuple[Connector, Send]:
+    """The connector of this function, with its endpoint and key, and a sender with live connections."""
+    endpoint = get_parameter(settings.required("ENDPOINT_PARAMETER"), max_age=_SECRET_MAX_AGE_S)
+    secret = get_secret(settings.required("SECRET_ID"), max_age=_SECRET_MAX_AGE_S)
+    connector = registry.connector_class(settings.required("DESTINATION"))
+    return connector(Destination(str(endpoint), str(secret), settings.allow_loopback())), _sender()
+
+
+def for_each_record(event: dict[str, Any], context: Any, handle: Callable[[str], None]) -> Any:
+    """Give each SQS body to `handle`; those it raises for come back, the others do not."""
+
+    def one(record: SQSRecord) -> None:
+        try:
+            handle(record.body)
+        except Exception:
+            _LOGGER.exception("message failed", extra={"message_id": record.message_id})
+            raise
+
+    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    return process_partial_response(event, one, processor, context)
+
+
+def settle(event: dict[str, Any], settlement: Settlement) -> None:
+    """Make messages wait as long as they should, and say in figures what happened."""
+    handles = {record["messageId"]: record["receiptHandle"] for record in event["Records"]}
+    for message_id, wait_s in settlement.waits_s.items():
+        _sqs().change_message_visibility(
+            QueueUrl=settings.queue_url(settings.required("DESTINATION")),
+            ReceiptHandle=handles[message_id],
+            VisibilityTimeout=min(int(wait_s) + 1, _LONGEST_VISIBILITY_S),
+        )
+    for message_id, reason in settlement.poison.items():
+        _LOGGER.error("poison message", extra={"message_id": message_id, "reason": reason})
+    if settlement.refused:
+        _LOGGER.error("destination refuses our settings", extra={"reason": settlement.refused})
+    for name, value in settlement.counts.items():
+        count(name.title() if name == "requests" else f"Records{name.title()}", value, settings.required("DESTINATION"))
+
+
+def count(name: str, value: int, connector: str) -> None:
+    """Count something of a connector, as a metric."""
+    with single_metric(name=name, unit=MetricUnit.Count, value=value, namespace="recsync") as metric:
+        metric.add_dimension("Connector", connector)
+
+
+def log(message: str, **fields: Any) -> None:
+    """One line of log: ids and counts, never records."""
+    _LOGGER.info(message, extra=fields)
+
+
+@functools.cache
+def _sqs() -> Any:
+    import boto3
+
+    return boto3.client("sqs")
+
+
+@functools.cache
+def _sender() -> Sender:
+    return Sender()
