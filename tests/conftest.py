@@ -1,0 +1,99 @@
+"""One Spark for the whole run, and job folders to run on it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from cli import local_spark
+from connectors.contract.layout import JobFolder
+from connectors.contract.storage import open_storage
+from glue_jobs import glue, state, sync
+from glue_jobs.sync import SyncResult
+
+NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
+BRAZE = {"itemMetadataFields": ["name", "price"], "attributePrefix": "recs_"}
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    os.environ.update(local_spark.environment(os.environ))
+    session = glue.session()
+    session.conf.set("spark.sql.shuffle.partitions", "2")
+    yield session
+    session.stop()
+
+
+@dataclass
+class Job:
+    """A job folder to fill and run."""
+
+    path: Path
+    spark: SparkSession
+
+    @property
+    def folder(self) -> JobFolder:
+        return JobFolder.parse(str(self.path))
+
+    def write(self, key: str, text: str | bytes) -> None:
+        target = self.path / key
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(text.encode() if isinstance(text, str) else text)
+
+    def config(self, *, braze: Mapping[str, Any] | None = None, **root: Any) -> None:
+        connectors = {"braze": {**BRAZE, **(braze or {})}}
+        raw = {"version": 1, "batchInferencePath": "input/batch/", "connectors": connectors, **root}
+        self.write("config.json", json.dumps(raw))
+
+    def batch(self, *lines: Mapping[str, Any] | str) -> None:
+        texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+        self.write("input/batch/job_config.json.out", "\n".join([*texts, ""]))
+
+    def items(self, *items: Mapping[str, Any]) -> None:
+        self.write("input/item_metadata/items.json", "\n".join(json.dumps(item) for item in items))
+
+    def mapping(self, *rows: str, header: str = "USER_ID,ITEM_ID", part: str = "part-0001") -> None:
+        self.write(f"input/user_item_mapping/{part}.csv", "\n".join([header, *rows, ""]))
+
+    def run(self, now: datetime = NOW) -> SyncResult:
+        (result,) = sync.run(self.spark, self.folder, now=now, report=lambda text: None)
+        return result
+
+    def records(self, result: SyncResult) -> dict[str, dict[str, Any]]:
+        """What a run published, by user; never two records of one user."""
+        storage = open_storage(self.folder.root)
+        manifest = state.read_manifest(storage, result.manifest)
+        assert manifest is not None
+        lines = [
+            json.loads(line)
+            for file in manifest.files
+            for line in gzip.decompress(storage.get(file.key).data).splitlines()
+        ]
+        assert len({line["userId"] for line in lines}) == len(lines) == result.counts["records"]
+        return {line["userId"]: line for line in lines}
+
+    def visible(self) -> Sequence[str]:
+        """The keys a reader acts on: pointers and manifests."""
+        names = ("_current.json", "_manifest.json")
+        return sorted(str(path.relative_to(self.path)) for name in names for path in self.path.rglob(name))
+
+
+@pytest.fixture
+def job(tmp_path: Path, spark: SparkSession) -> Callable[[str], Job]:
+    """A new job folder of a type."""
+
+    def make(job_type: str) -> Job:
+        path = tmp_path / "etl_jobs" / job_type / "demo"
+        path.mkdir(parents=True)
+        return Job(path, spark)
+
+    return make

@@ -1,0 +1,206 @@
+import json
+
+import pytest
+
+from connectors.contract.storage import LocalStorage
+from glue_jobs.config import load_config, parse_config
+from glue_jobs.errors import ConfigError
+
+HISTORIC = {"batchInferencePath": "s3://b/batch/shop/similar/", "connectors": {"braze": {"attributePrefix": "r_"}}}
+CURRENT = {**HISTORIC, "version": 1}
+
+
+def with_braze(**own):
+    return {**CURRENT, "connectors": {"braze": own}}
+
+
+def mistakes(raw):
+    with pytest.raises(ConfigError) as caught:
+        parse_config(raw)
+    return str(caught.value).splitlines()[1:]
+
+
+def test_a_file_with_only_the_historic_keys_works():
+    config = parse_config(
+        {
+            "batchInferencePath": "s3://b/batch/shop/similar/",
+            "performDeltaCheck": False,
+            "saveBatchInferenceErrors": True,
+            "connectors": {
+                "braze": {"itemMetadataFields": ["name"], "attributePrefix": "r_", "otherAttributes": {"a": "b"}}
+            },
+        }
+    )
+    assert (config.perform_delta_check, config.save_batch_inference_errors) == (False, True)
+    assert config.connectors["braze"].attribute_names() == ["r_itemId", "r_name", "a"]
+
+
+def test_a_historic_file_sends_arrays_uncut_and_a_current_one_objects():
+    historic, current = parse_config(HISTORIC), parse_config(CURRENT)
+    assert historic.connectors["braze"].payload_shape == "arrays"
+    assert historic.recommendations.max_items is None
+    assert current.connectors["braze"].payload_shape == "objects"
+    assert current.recommendations.max_items == 25
+    assert "payloadShape is 'arrays'" in historic.warnings[0]
+    assert current.warnings == []
+
+
+def test_a_historic_file_that_names_its_shape_is_not_warned():
+    own = {"payloadShape": "ids"}
+    assert parse_config({**HISTORIC, "connectors": {"braze": own}}).warnings == []
+
+
+def test_a_connectors_own_delta_check_overrides_the_roots():
+    raw = {**CURRENT, "performDeltaCheck": False, "connectors": {"braze": {"performDeltaCheck": True}}}
+    assert parse_config(raw).checks_delta("braze")
+    assert not parse_config({**CURRENT, "performDeltaCheck": False}).checks_delta("braze")
+
+
+def test_guards_are_known_and_warned_about():
+    assert "guards" in parse_config({**CURRENT, "guards": {"maxClearedPct": 5}}).warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ({"version": 1, "connectors": {"braze": {}}}, "batchInferencePath: missing; it is required"),
+        ({**CURRENT, "connectors": {}}, "connectors is {}"),
+        ({**CURRENT, "performDeltaChek": True}, "performDeltaChek: unknown key; did you mean 'performDeltaCheck'?"),
+        ({**CURRENT, "version": 2}, "version is 2"),
+        (
+            {**CURRENT, "recommendations": {"maxItem": 3}},
+            "recommendations.maxItem: unknown key; did you mean 'maxItems'?",
+        ),
+        ({**CURRENT, "recommendations": {"maxItems": 0}}, "recommendations.maxItems is 0"),
+        (
+            {**CURRENT, "recommendations": {"relatedItems": {"merge": "zip"}}},
+            'recommendations.relatedItems.merge is "zip"',
+        ),
+        (
+            {**CURRENT, "connectors": {"brase": {}}},
+            "connectors.brase: no connector is called 'brase'; did you mean 'braze'?",
+        ),
+        (with_braze(payloadShap="ids"), "connectors.braze.payloadShap: unknown key; did you mean 'payloadShape'?"),
+        (with_braze(payloadShape="xml"), 'connectors.braze.payloadShape is "xml"'),
+        ({**CURRENT, "connectors": {"braze": []}}, "connectors.braze is []"),
+        ({**CURRENT, "batchInferencePath": "s3://[BUCKET]/x/"}, "batchInferencePath is 's3://[BUCKET]/x/': fill in"),
+        (with_braze(otherAttributes={"a": "[YOUR VALUE]"}), "connectors.braze.otherAttributes.a is '[YOUR VALUE]'"),
+    ],
+)
+def test_a_mistake_is_named_with_its_path_value_and_expectation(raw, said):
+    assert any(line.startswith(said) for line in mistakes(raw)), mistakes(raw)
+
+
+def test_every_mistake_is_named_at_once():
+    raw = {"version": 3, "batchInferencePth": "x", "connectors": {"braze": {"payloadShape": 1}, "klavio": {}}}
+    assert [line.split(":")[0].split(" is ")[0] for line in mistakes(raw)] == [
+        "batchInferencePath",
+        "batchInferencePth",
+        "connectors.braze.payloadShape",
+        "connectors.klavio",
+        "version",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "default"),
+    [
+        ("minItems", 3, None),
+        ("minScore", 0.5, None),
+        ("includeScores", True, False),
+        ("onMissingMetadata", "drop", "keep"),
+        ("itemFilter", "price > 0", None),
+        ("fallback", ["1"], []),
+        ("holdout", {"percent": 10, "salt": "x"}, None),
+        ("relatedItems", {"excludeMappedItems": True}, {"excludeMappedItems": False}),
+    ],
+)
+def test_a_rule_this_release_does_not_apply_is_refused_by_name_and_its_default_is_not(name, value, default):
+    (line,) = mistakes({**CURRENT, "recommendations": {name: value}})
+    assert line.startswith(f"recommendations.{name}") and "not available in this release" in line
+    assert parse_config({**CURRENT, "recommendations": {name: default}})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "default"),
+    [
+        ("rankPrefix", True, False),
+        ("onOversize", "trim", "reject"),
+        ("onUserRemoved", "clear", "keep"),
+        ("onAttributeRetired", "clear", "keep"),
+        ("updateExistingOnly", True, False),
+        ("changePolicy", {"compare": "set"}, {"compare": "exact"}),
+        ("changePolicy", {"refreshAfterDays": 7}, {}),
+    ],
+)
+def test_a_connectors_rule_this_release_does_not_apply_is_refused_by_name(name, value, default):
+    (line,) = mistakes(with_braze(**{name: value}))
+    assert line.startswith(f"connectors.braze.{name}") and "not available in this release" in line
+    assert parse_config(with_braze(**{name: default}))
+
+
+def test_every_key_of_the_format_is_known():
+    raw = {
+        "$schema": "https://example.com/config.v1.json",
+        "version": 1,
+        "batchInferencePath": "s3://b/batch/shop/similar/",
+        "performDeltaCheck": True,
+        "saveBatchInferenceErrors": True,
+        "recommendations": {
+            "maxItems": 25,
+            "minItems": None,
+            "minScore": None,
+            "includeScores": False,
+            "onMissingMetadata": "keep",
+            "itemFilter": None,
+            "fallback": [],
+            "holdout": None,
+            "relatedItems": {"merge": "roundRobin", "excludeMappedItems": False},
+        },
+        "guards": {
+            "maxClearedPct": 15,
+            "maxCleared": None,
+            "minAffectedUsers": 20,
+            "maxChangedPct": None,
+            "maxBadLinePct": 1,
+            "maxFailedLinePct": None,
+            "minMetadataCoveragePct": None,
+            "maxBelowMinItemsPct": None,
+            "maxTopItemSharePct": None,
+            "maxInputAgeHours": None,
+            "allowEmpty": False,
+        },
+        "connectors": {
+            "braze": {
+                "itemMetadataFields": ["name"],
+                "attributePrefix": "recs_",
+                "otherAttributes": {"campaign": "autumn"},
+                "payloadShape": "objects",
+                "rankPrefix": False,
+                "onOversize": "reject",
+                "onUserRemoved": "keep",
+                "onAttributeRetired": "keep",
+                "updateExistingOnly": False,
+                "acknowledge": "onDelivery",
+                "changePolicy": {"compare": "exact", "k": None, "refreshAfterDays": None},
+            }
+        },
+    }
+    assert parse_config(raw).recommendations.max_items == 25
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '"x"', "null"])
+def test_a_broken_file_is_named(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"config\.json"):
+        load_config(LocalStorage(tmp_path))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=rf"{tmp_path}/config\.json is not there"):
+        load_config(LocalStorage(tmp_path))
+
+
+def test_a_file_is_read_as_it_stands(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(CURRENT))
+    assert load_config(LocalStorage(tmp_path)).batch_inference_path == "s3://b/batch/shop/similar/"

@@ -1,0 +1,193 @@
+import json
+
+import pytest
+from chispa import assert_df_equality
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.contract.storage import LocalStorage
+from glue_jobs.errors import ConfigError, NoInputError
+from glue_jobs.sources import BatchLine, find_batch, parse_batch_line, read_batch, read_mapping
+
+IDS = st.text(min_size=1, max_size=40).filter(lambda text: text.isprintable())
+
+
+def read(text, key="userId"):
+    return parse_batch_line(text.encode(), key)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "expected"),
+    [
+        (
+            '{"input":{"userId":"4638"},"output":{"recommendedItems":["63992","115149"],"scores":[0.5,0.25]},"error":null}',
+            "userId",
+            BatchLine("good", "4638", ["63992", "115149"], [0.5, 0.25]),
+        ),
+        ('{"input":{"userId":"12"},"output":{"recommendedItems":["105"]}}', "userId", BatchLine("good", "12", ["105"])),
+        (
+            '{"input":{"itemId":"105"},"output":{"recommendedItems":["106","107","49"]}}',
+            "itemId",
+            BatchLine("good", "105", ["106", "107", "49"]),
+        ),
+        (
+            '{"input":{"userId":"1","filterValues":{"G":"\\"horror\\""}},"output":{"recommendedItems":["2"]}}',
+            "userId",
+            BatchLine("good", "1", ["2"]),
+        ),
+        ('{"input":{"itemId":"9"},"output":{"recommendedItems":[]}}', "itemId", BatchLine("good", "9", [])),
+        ('{"input":{"itemId":"9"},"error":"cold item"}', "itemId", BatchLine("failed", "9", reason="cold item")),
+        (
+            '{"input":{"itemId":"9"},"output":null,"error":{"code":5}}',
+            "itemId",
+            BatchLine("failed", "9", reason='{"code": "5"}'),
+        ),
+        (
+            '{"input":{"userId":"1"},"output":{"recommendedItems":["2"]},"error":""}',
+            "userId",
+            BatchLine("good", "1", ["2"]),
+        ),
+    ],
+)
+def test_each_shape_of_a_line_is_read(text, key, expected):
+    assert read(text, key) == expected
+
+
+def test_ids_that_came_as_numbers_keep_every_digit():
+    line = read('{"input":{"userId":123456789012345678901234567890},"output":{"recommendedItems":[105,"00105"]}}')
+    assert line == BatchLine("good", "123456789012345678901234567890", ["105", "00105"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[1]",
+        '"s"',
+        "null",
+        '{"input":{"userId":"1"},"output":{"recommendedItems":["2"]}}{"input":{"userId":"3"}}',
+        '{"input":{},"output":{"recommendedItems":["2"]}}',
+        '{"input":{"userId":""},"output":{"recommendedItems":["2"]}}',
+        '{"input":{"userId":null},"output":{"recommendedItems":["2"]}}',
+        '{"input":{"userId":"1"},"output":{"recommendedItems":"2"}}',
+        '{"input":{"userId":"1"},"output":{"recommendedItems":[null]}}',
+        '{"input":{"userId":"1"},"output":[]}',
+        "[" * 5000,
+    ],
+)
+def test_what_is_no_line_is_broken_with_a_reason(text):
+    line = read(text)
+    assert (line.kind, bool(line.reason)) == ("broken", True)
+
+
+def test_invalid_utf8_is_broken_and_not_repaired():
+    assert (
+        parse_batch_line(b'{"input":{"userId":"\xff\xfe"},"output":{"recommendedItems":["2"]}}', "userId").kind
+        == "broken"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\r", "\ufeff"])
+def test_blank_lines_are_no_lines(text):
+    assert read(text) is None
+
+
+def test_byte_order_mark_and_line_ends_do_not_matter():
+    assert read('\ufeff{"input":{"userId":"1"},"output":{"recommendedItems":["2"]}}\r\n') == BatchLine(
+        "good", "1", ["2"]
+    )
+
+
+@pytest.mark.parametrize("scores", ["[0.1]", "[0.1,null]", '["x","y"]', "[NaN,1]", "{}"])
+def test_scores_that_do_not_fit_the_items_are_none(scores):
+    assert (
+        read(f'{{"input":{{"userId":"1"}},"output":{{"recommendedItems":["2","3"],"scores":{scores}}}}}').scores is None
+    )
+
+
+@given(user=IDS, items=st.lists(IDS, max_size=5), spare=st.dictionaries(st.text(max_size=5), st.none() | st.integers()))
+def test_any_good_line_gives_back_its_user_and_items(user, items, spare):
+    line = {**spare, "input": {**spare, "userId": user}, "output": {"recommendedItems": items}}
+    assert read(json.dumps(line, ensure_ascii=False)) == BatchLine("good", user, items)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_make_the_parser_fail(line):
+    read_line = parse_batch_line(line, "userId")
+    assert read_line is None or read_line.kind in {"good", "failed", "broken"}
+
+
+def put(folder, *keys):
+    for key in keys:
+        path = folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}\n")
+
+
+def test_the_newest_finished_job_of_a_solution_is_taken(tmp_path):
+    old, new, running = (f"batch_sims_2026_11_{day}_03_00_00" for day in ("19", "20", "21"))
+    put(tmp_path, f"in/{old}/a.out", f"in/{new}/a.out", f"in/{new}/b.out", f"in/{new}/_CHECK", f"in/{running}/_CHECK")
+    storage, keys = find_batch("in/", LocalStorage(tmp_path))
+    assert storage.root == str(tmp_path / "in")
+    assert keys == [f"{new}/a.out", f"{new}/b.out"]
+
+
+def test_job_folders_are_known_with_and_without_their_first_word(tmp_path):
+    put(tmp_path, "in/batch_sims_2026_11_19_03_00_00/a.out", "in/sims_2026_11_20_03_00_00/a.out", "in/other/a.out")
+    assert find_batch("in", LocalStorage(tmp_path))[1] == ["sims_2026_11_20_03_00_00/a.out"]
+
+
+def test_a_jobs_own_folder_may_be_named(tmp_path):
+    put(tmp_path, "in/a.out", "in/_CHECK")
+    assert find_batch(str(tmp_path / "in"), LocalStorage(tmp_path / "elsewhere"))[1] == ["a.out"]
+
+
+@pytest.mark.parametrize("keys", [[], ["in/_CHECK"], ["in/batch_s_2026_11_19_03_00_00/_CHECK"], ["in/a.json"]])
+def test_f17_without_finished_output_there_is_nothing_to_run_on(tmp_path, keys):
+    put(tmp_path, *keys)
+    with pytest.raises(NoInputError, match="no finished batch inference"):
+        find_batch("in/", LocalStorage(tmp_path))
+
+
+@pytest.mark.parametrize("address", ["../elsewhere/", "in/../../x", "%2e%2e/x"])
+def test_f33_a_relative_path_cannot_leave_the_job_folder(tmp_path, address):
+    with pytest.raises(ConfigError, match="batchInferencePath"):
+        find_batch(address, LocalStorage(tmp_path))
+
+
+def test_lines_of_several_files_are_read_with_their_place(spark, tmp_path):
+    (tmp_path / "a.out").write_text('{"input":{"userId":"1"},"output":{"recommendedItems":["2"]}}\n\n{"broken\n')
+    (tmp_path / "b.out").write_text('{"input":{"userId":"3"},"error":"x"}')
+    uris = [f"file://{tmp_path}/{name}" for name in ("a.out", "b.out")]
+    rows = read_batch(spark, uris, "userId").orderBy("file", "block", "row").collect()
+    assert [(row.file, row.kind, row.key, row.itemIds, row.text) for row in rows] == [
+        ("a.out", "good", "1", ["2"], None),
+        ("a.out", "broken", None, None, '{"broken'),
+        ("b.out", "failed", "3", None, '{"input":{"userId":"3"},"error":"x"}'),
+    ]
+
+
+def mapping(folder, name, text):
+    path = folder / "input/user_item_mapping" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_f15_the_mappings_columns_are_found_by_name_in_every_file(spark, tmp_path):
+    mapping(tmp_path, "a.csv", "USER_ID,ITEM_ID\n1,105\n")
+    mapping(tmp_path, "b.csv", '\ufeffITEM_ID,NOTE,USER_ID,RANK\n00105,"two\nlines, quoted",2,7\n')
+    mapping(tmp_path, "_SUCCESS", "")
+    found = read_mapping(spark, LocalStorage(tmp_path)).select("userId", "itemId", "rank")
+    expected = spark.createDataFrame([("1", "105", None), ("2", "00105", 7)], "userId string, itemId string, rank long")
+    assert_df_equality(found, expected, ignore_row_order=True, ignore_nullable=True)
+
+
+def test_f15_a_mapping_without_a_column_is_an_error_that_names_file_and_column(spark, tmp_path):
+    mapping(tmp_path, "a.csv", "USER,ITEM_ID\n1,105\n")
+    with pytest.raises(ConfigError, match=r"a\.csv should have a header with one USER_ID"):
+        read_mapping(spark, LocalStorage(tmp_path))
+
+
+def test_a_missing_mapping_is_no_input(spark, tmp_path):
+    with pytest.raises(NoInputError, match="user_item_mapping"):
+        read_mapping(spark, LocalStorage(tmp_path))

@@ -1,0 +1,157 @@
+import gzip
+import json
+from datetime import UTC, datetime
+from multiprocessing import get_context
+
+import pytest
+
+from connectors.contract import layout
+from connectors.contract.manifest import PartFile, Pointer, RunManifest
+from connectors.contract.receipts import Receipt, Rejection, write_receipts
+from connectors.contract.storage import LocalStorage
+from glue_jobs import state
+from glue_jobs.errors import ConflictError, StateError
+
+AT = datetime(2026, 11, 21, tzinfo=UTC)
+RUN = "20261121T040000Z-3f9a2c"
+
+
+def pointer(version=1, run_id=RUN):
+    return Pointer(version=version, run_id=run_id, manifest=layout.manifest("braze", run_id), snapshot=[])
+
+
+@pytest.fixture
+def storage(tmp_path):
+    return LocalStorage(tmp_path)
+
+
+def publish(storage, *parts):
+    """A committed and published run whose parts hold these users."""
+    files = []
+    for number, users in enumerate(parts):
+        key = layout.part("braze", RUN, str(number))
+        data = gzip.compress(b"".join(json.dumps({"userId": user, "op": "clear"}).encode() + b"\n" for user in users))
+        storage.put(key, data)
+        files.append(PartFile(key=key, records=len(users), size_bytes=len(data), checksum=""))
+    manifest = RunManifest(
+        job="user_personalization/demo",
+        run_id=RUN,
+        connector="braze",
+        version=1,
+        acknowledge="onDelivery",
+        options={},
+        records_per_request=75,
+        counts={},
+        files=files,
+        digest="",
+        created_at=AT,
+    )
+    state.commit(storage, "braze", state.Committed(), pointer())
+    state.publish(storage, layout.manifest("braze", RUN), manifest)
+    return manifest
+
+
+def settled(file, first, last, *rejected):
+    return Receipt(
+        file=file.key,
+        first_line=first,
+        last_line=last,
+        outcome="settled",
+        rejected=[Rejection(line=line, user_id="x", code="c", reason="r") for line in rejected],
+        at=AT,
+    )
+
+
+def test_before_the_first_commit_there_is_nothing(storage):
+    assert state.read_pointer(storage, "braze") == state.Committed()
+    assert state.unacknowledged(storage, state.Committed()) == state.Unacknowledged()
+
+
+def test_a_commit_is_what_the_next_run_reads(storage):
+    state.commit(storage, "braze", state.Committed(), pointer())
+    read = state.read_pointer(storage, "braze")
+    assert (read.pointer, read.version) == (pointer(), 1)
+    state.commit(storage, "braze", read, pointer(version=2))
+    assert state.read_pointer(storage, "braze").version == 2
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_f23_of_two_commits_from_one_state_the_second_is_refused(storage, is_first):
+    if not is_first:
+        state.commit(storage, "braze", state.Committed(), pointer())
+    read = state.read_pointer(storage, "braze")
+    state.commit(storage, "braze", read, pointer(version=read.version + 1))
+    with pytest.raises(ConflictError, match="another run"):
+        state.commit(storage, "braze", read, pointer(version=read.version + 1, run_id="20261121T040000Z-ffffff"))
+    assert state.read_pointer(storage, "braze").pointer.run_id == RUN
+
+
+def _commit(folder, barrier, digits, wins):
+    storage = LocalStorage(folder)
+    read = state.read_pointer(storage, "braze")
+    barrier.wait()
+    try:
+        state.commit(storage, "braze", read, pointer(read.version + 1, f"20261121T040000Z-{digits}"))
+    except ConflictError:
+        return
+    wins.put(digits)
+
+
+def test_f23_of_two_processes_at_a_barrier_exactly_one_commits_each_round(storage):
+    context = get_context("fork")
+    for version in range(1, 11):
+        barrier, wins = context.Barrier(2), context.Queue()
+        racers = [
+            context.Process(target=_commit, args=(storage.folder, barrier, digits * 6, wins)) for digits in ("a", "b")
+        ]
+        for racer in racers:
+            racer.start()
+        winner = wins.get(timeout=20)
+        for racer in racers:
+            racer.join()
+        assert wins.empty()
+        committed = state.read_pointer(storage, "braze")
+        assert committed.version == version
+        assert committed.pointer.run_id.endswith(winner)
+
+
+def test_connectors_commit_each_for_itself(storage):
+    state.commit(storage, "braze", state.Committed(), pointer())
+    state.commit(storage, "webhook", state.Committed(), pointer())
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"formatVersion":99}'])
+def test_a_pointer_that_cannot_be_read_stops_the_run(storage, content):
+    storage.put(layout.pointer("braze"), content)
+    with pytest.raises(StateError, match=r"_current\.json cannot be read"):
+        state.read_pointer(storage, "braze")
+
+
+def test_f21_a_commit_that_was_never_published_was_told_to_nobody(storage):
+    state.commit(storage, "braze", state.Committed(), pointer())
+    found = state.unacknowledged(storage, state.read_pointer(storage, "braze"))
+    assert found.everyone and found.holds("ann", 1) and not found.holds("ann", 0)
+
+
+def test_without_any_receipt_nobody_is_confirmed(storage):
+    publish(storage, ["ann"])
+    assert state.unacknowledged(storage, state.read_pointer(storage, "braze")).everyone
+
+
+def test_rejected_and_open_lines_are_not_confirmed_and_whole_parts_are_not_opened(storage):
+    manifest = publish(storage, ["ann", "bob"], ["cid", "dan", "eve"])
+    whole, half = manifest.files
+    write_receipts(storage, manifest, [settled(whole, 0, 1), settled(half, 0, 1, 1)])
+    storage.delete(whole.key)
+    found = state.unacknowledged(storage, state.read_pointer(storage, "braze"))
+    assert (found.everyone, found.users, found.version) == (False, {"dan", "eve"}, 1)
+
+
+def test_a_manifest_is_written_once(storage):
+    manifest = publish(storage, ["ann"])
+    with pytest.raises(Exception, match="there already"):
+        state.publish(storage, layout.manifest("braze", RUN), manifest)
+
+
+def test_a_run_without_a_manifest_reads_as_none(storage):
+    assert state.read_manifest(storage, layout.manifest("braze", RUN)) is None

@@ -1,0 +1,367 @@
+"""Whole runs on Spark: what goes in, and what is published."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from cli import local_spark
+from connectors.contract.layout import JobFolder
+from connectors.contract.receipts import Receipt, write_receipts
+from connectors.contract.records import SyncRecord
+from connectors.contract.storage import LocalStorage, open_storage
+from glue_jobs import errors, state, sync
+
+ROOT = Path(__file__).parents[2]
+NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
+ITEMS = [
+    {"id": "106", "name": "Tan Backpack", "price": 90.99},
+    {"id": "107", "name": "Oak Lamp", "price": 119.0},
+    {"id": "49", "name": "Rust Scarf"},
+    {"id": "201", "name": "Steel Flask", "price": 22.5},
+]
+
+
+def related(item, *items):
+    return {"input": {"itemId": item}, "output": {"recommendedItems": list(items)}}
+
+
+def for_user(user, *items):
+    scores = [1 / (rank + 1) for rank in range(len(items))]
+    output = {"recommendedItems": list(items), "scores": scores}
+    return {"input": {"userId": user}, "output": output, "error": None}
+
+
+def ids(record):
+    return [item["itemId"] for item in record["recommendations"]]
+
+
+@pytest.fixture
+def related_items(job):
+    made = job("related_items")
+    made.config(braze={"acknowledge": "onWrite"})
+    made.items(*ITEMS)
+    made.batch(related("105", "106", "107", "49"), related("441", "201", "106"))
+    made.mapping("123,105", "124,105", "125,105", "125,441")
+    return made
+
+
+@pytest.fixture
+def user_personalization(job):
+    made = job("user_personalization")
+    made.config(braze={"acknowledge": "onWrite"})
+    made.items(*ITEMS)
+    made.batch(for_user("ann", "106", "107"), for_user("bob", "49", "201"), for_user("cid", "107"))
+    return made
+
+
+def test_two_users_of_one_item_each_get_its_three_recommendations_in_order(related_items):
+    published = related_items.records(related_items.run())
+    assert ids(published["123"]) == ids(published["124"]) == ["106", "107", "49"]
+    assert published["124"]["queryItemIds"] == ["105"]
+
+
+def test_a_user_of_two_items_gets_one_record_holding_both_lists(related_items):
+    record = related_items.records(related_items.run())["125"]
+    assert ids(record) == ["106", "201", "107", "49"]
+    assert record["queryItemIds"] == ["105", "441"]
+
+
+def test_rank_orders_a_users_items_whatever_the_order_of_rows_and_columns(related_items):
+    related_items.mapping("9,105,2", "9,441,1", header="USER_ID,ITEM_ID,RANK")
+    related_items.mapping("105,8", "441,8", header="ITEM_ID,USER_ID", part="part-0002")
+    published = related_items.records(related_items.run())
+    assert published["9"]["queryItemIds"] == ["441", "105"]
+    assert published["8"]["queryItemIds"] == ["105", "441"]
+
+
+def test_records_hold_every_field_in_order_and_nulls_for_what_is_missing(related_items):
+    record = related_items.records(related_items.run())["123"]
+    assert record["recommendations"][2] == {"itemId": "49", "name": "Rust Scarf", "price": None}
+    assert SyncRecord.model_validate(record).op == "upsert"
+
+
+def test_user_personalization_works_without_metadata(job):
+    made = job("user_personalization")
+    made.config(braze={"itemMetadataFields": []})
+    made.batch(for_user("ann", "106", "107"))
+    assert made.records(made.run())["ann"]["recommendations"] == [{"itemId": "106"}, {"itemId": "107"}]
+
+
+def test_an_item_without_metadata_keeps_its_rank(user_personalization):
+    user_personalization.batch(for_user("ann", "999", "106"))
+    first, second = user_personalization.records(user_personalization.run())["ann"]["recommendations"]
+    assert first == {"itemId": "999", "name": None, "price": None}
+    assert second["name"] == "Tan Backpack"
+
+
+def test_failed_and_broken_lines_are_split_off_and_every_line_is_counted(user_personalization):
+    user_personalization.config(saveBatchInferenceErrors=True)
+    failed = {"input": {"userId": "dan"}, "error": "no interactions"}
+    user_personalization.batch(for_user("ann", "106"), failed, "{broken", "", for_user("eve"), for_user("ann", "49"))
+    result = user_personalization.run()
+    assert list(user_personalization.records(result)) == ["ann"]
+    wanted = {"linesRead": 5, "linesFailed": 1, "linesBroken": 1, "linesDuplicate": 1, "users": 2, "empty": 1}
+    assert wanted.items() <= result.counts.items()
+    (kept,) = user_personalization.path.glob("errors/*/*/*/*/*.jsonl")
+    assert json.loads(kept.read_text()) == failed
+    (quarantined,) = user_personalization.path.glob("quarantine/*/*/*/*/*.jsonl")
+    assert json.loads(quarantined.read_text())["text"] == "{broken"
+
+
+def test_f29_the_same_input_twice_sends_nothing_the_second_time(user_personalization):
+    first, second = user_personalization.run(), user_personalization.run()
+    assert (first.counts["records"], first.version) == (3, 1)
+    assert (second.counts["records"], second.counts["unchanged"], second.version) == (0, 3, 2)
+
+
+def test_a_price_change_sends_exactly_the_users_who_have_that_item(related_items):
+    related_items.run()
+    related_items.items(*ITEMS[:3], {**ITEMS[3], "price": 19.0})
+    result = related_items.run()
+    assert list(related_items.records(result)) == ["125"]
+    assert result.counts["unchanged"] == 2
+
+
+def test_a_field_that_is_not_listed_changes_nothing(related_items):
+    related_items.run()
+    related_items.items(*[{**item, "stock": 5} for item in ITEMS])
+    assert related_items.run().counts["records"] == 0
+
+
+def test_a_changed_prefix_sends_everyone_anew(user_personalization):
+    user_personalization.run()
+    user_personalization.config(braze={"acknowledge": "onWrite", "attributePrefix": "for_you_"})
+    assert user_personalization.run().counts["changed"] == 3
+
+
+def test_without_delta_check_everyone_is_sent(user_personalization):
+    user_personalization.config(braze={"acknowledge": "onWrite"}, performDeltaCheck=False)
+    user_personalization.run()
+    assert user_personalization.run().counts["records"] == 3
+
+
+def test_a_user_who_is_gone_is_kept_and_sent_whole_when_he_returns(user_personalization):
+    user_personalization.run()
+    user_personalization.batch(for_user("ann", "106", "107"))
+    gone = user_personalization.run()
+    assert (gone.counts["gone"], gone.counts["records"]) == (2, 0)
+    user_personalization.batch(for_user("ann", "106", "107"), for_user("bob", "49", "201"))
+    assert list(user_personalization.records(user_personalization.run())) == ["bob"]
+
+
+def test_a_user_whose_line_failed_keeps_what_he_was_told(user_personalization):
+    user_personalization.run()
+    user_personalization.batch(for_user("ann", "106", "107"), {"input": {"userId": "bob"}, "error": {"code": 5}})
+    result = user_personalization.run()
+    assert (result.counts["failed"], result.counts["gone"], result.counts["records"]) == (1, 1, 0)
+    user_personalization.batch(for_user("bob", "49", "201"))
+    assert user_personalization.run().counts["unchanged"] == 1
+
+
+def test_a_list_that_becomes_empty_is_told_and_one_that_always_was_is_not(user_personalization):
+    user_personalization.run()
+    user_personalization.batch(for_user("ann"), for_user("zoe"))
+    result = user_personalization.run()
+    assert user_personalization.records(result)["ann"]["recommendations"] == []
+    assert result.counts["empty"] == 1
+
+
+def test_what_no_receipt_confirms_is_sent_again_with_the_newest_value(user_personalization):
+    user_personalization.config()
+    user_personalization.run()
+    user_personalization.batch(for_user("ann", "201"), for_user("bob", "49", "201"), for_user("cid", "107"))
+    result = user_personalization.run()
+    assert result.counts["repeated"] == 3
+    assert ids(user_personalization.records(result)["ann"]) == ["201"]
+
+
+def test_only_users_without_a_receipt_are_sent_again(user_personalization):
+    user_personalization.config()
+    first = user_personalization.run()
+    storage = open_storage(user_personalization.folder.root)
+    manifest = state.read_manifest(storage, first.manifest)
+    told = list(user_personalization.records(first))
+    file = manifest.files[0]
+    write_receipts(
+        storage,
+        manifest,
+        [Receipt(file=file.key, first_line=0, last_line=0, outcome="settled", at=manifest.created_at)],
+    )
+    second = user_personalization.run()
+    assert sorted(user_personalization.records(second)) == sorted(told[1:])
+    assert second.counts["unchanged"] == 1
+
+
+def test_max_items_cuts_the_list(user_personalization):
+    user_personalization.config(recommendations={"maxItems": 1})
+    published = user_personalization.records(user_personalization.run())
+    assert [ids(record) for _, record in sorted(published.items())] == [["106"], ["49"], ["107"]]
+
+
+def test_f17_a_batch_without_one_good_line_changes_nothing(user_personalization):
+    user_personalization.run()
+    before = {key: (user_personalization.path / key).read_bytes() for key in user_personalization.visible()}
+    user_personalization.batch({"input": {"userId": "ann"}, "error": "x"}, "{")
+    with pytest.raises(errors.NoInputError, match="2 read, 1 failed by the recommender, 1 unreadable"):
+        user_personalization.run()
+    assert {key: (user_personalization.path / key).read_bytes() for key in user_personalization.visible()} == before
+
+
+def test_f25_two_runs_in_one_second_have_places_of_their_own(user_personalization):
+    first, second = user_personalization.run(), user_personalization.run()
+    assert first.run_id[:16] == second.run_id[:16]
+    assert len(user_personalization.visible()) == 3
+
+
+def test_retired_attributes_stay_known(user_personalization):
+    user_personalization.run()
+    user_personalization.config(braze={"payloadShape": "ids", "otherAttributes": {"campaign": "autumn"}})
+    second = user_personalization.run()
+    storage = open_storage(user_personalization.folder.root)
+    assert state.read_manifest(storage, second.manifest).retired == ["recs_items"]
+    pointer = state.read_pointer(storage, "braze").pointer
+    assert pointer.attributes == ["recs_items", "recs_itemId", "campaign"]
+
+
+class KilledError(BaseException):
+    """What a kill looks like from inside: nothing catches it."""
+
+
+def _kill(*_, **__):
+    raise KilledError
+
+
+def _kill_after_writing(*, is_snapshot_whole):
+    """Tasks have written, the driver has not committed; the snapshot may be there or not."""
+    write = sync.output.write
+
+    def killed(meetings, plan, catalogue):
+        written = write(meetings, plan, catalogue)
+        for file in [] if is_snapshot_whole else written.snapshot:
+            plan.storage.delete(file.key)
+        raise KilledError
+
+    return killed
+
+
+@pytest.mark.parametrize("moment", ["parts only", "parts and snapshot", "commit", "publish"])
+def test_f20_f21_a_rerun_after_a_kill_gives_what_the_unkilled_run_gives(user_personalization, moment, monkeypatch):
+    unkilled = user_personalization.records(user_personalization.run())
+    shutil.rmtree(user_personalization.path / "output")
+    user_personalization.config()
+    with monkeypatch.context() as patch:
+        if moment in ("commit", "publish"):
+            patch.setattr(state, moment, _kill)
+        else:
+            patch.setattr(sync.output, "write", _kill_after_writing(is_snapshot_whole=moment == "parts and snapshot"))
+        with pytest.raises(KilledError):
+            user_personalization.run()
+    assert not list(user_personalization.path.rglob("_manifest.json"))
+    assert user_personalization.records(user_personalization.run()) == unkilled
+
+
+def test_f23_of_two_runs_at_once_one_commits_and_the_other_exits_4(user_personalization, monkeypatch):
+    """The second run commits between the first one's read of the pointer and its commit."""
+    write = sync.output.write
+
+    def overtaken(*arguments):
+        monkeypatch.setattr(sync.output, "write", write)
+        user_personalization.run()
+        return write(*arguments)
+
+    monkeypatch.setattr(sync.output, "write", overtaken)
+    with pytest.raises(errors.ConflictError, match="run again") as caught:
+        user_personalization.run()
+    assert caught.value.exit_code == 4
+    assert len(user_personalization.visible()) == 2
+
+
+def test_f20_a_real_kill_of_a_spark_run_between_parts_and_commit_leaves_nothing_visible(user_personalization, tmp_path):
+    """SIGKILL, while the run stands between its last write and the commit."""
+    unkilled = user_personalization.records(user_personalization.run())
+    shutil.rmtree(user_personalization.path / "output")
+    ready = tmp_path / "ready"
+    script = textwrap.dedent(f"""
+        import pathlib, sys, time
+        from glue_jobs import glue, state
+        def stand(*_):
+            pathlib.Path({str(ready)!r}).touch()
+            time.sleep(300)
+        state.commit = stand
+        folder = {str(user_personalization.path)!r}
+        glue.main("user_personalization", ["job", "--JOB_NAME", "x", "--S3_JOB_PATH", folder])
+    """)
+    environment = {**os.environ, **local_spark.environment(os.environ)}
+    process = subprocess.Popen([sys.executable, "-c", script], env=environment, cwd=ROOT, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not ready.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert ready.exists()
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert list(user_personalization.path.rglob("part-*"))
+    assert user_personalization.visible() == []
+    assert user_personalization.records(user_personalization.run()) == unkilled
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_job_starts_as_glue_starts_it(related_items, slash):
+    """The script as a file of its own, Glue's own arguments around ours."""
+    arguments = ["--JOB_NAME", "demo", "--S3_JOB_PATH", f"{related_items.path}{slash}"]
+    glues_own = [
+        "--job-bookmark-option",
+        "job-bookmark-disable",
+        "--TempDir",
+        "s3://aws-glue/tmp/",
+        "--enable-metrics",
+        "true",
+    ]
+    done = subprocess.run(
+        [sys.executable, ROOT / "glue_jobs/related_items_etl.py", *glues_own, *arguments],
+        env={**os.environ, **local_spark.environment(os.environ)},
+        cwd=related_items.path,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(related_items.visible()) == 2
+
+
+def test_every_sample_folder_runs(job, tmp_path, spark):
+    for source in sorted((ROOT / "sample/etl_jobs").glob("*/*")):
+        target = tmp_path / "sample" / source.relative_to(ROOT / "sample")
+        shutil.copytree(source, target)
+        (result,) = sync.run(spark, JobFolder.parse(str(target)), now=NOW, report=lambda text: None)
+        assert result.counts["records"] == 4
+
+
+def test_the_historic_config_of_2022_works_and_says_what_it_means(tmp_path, spark):
+    target = tmp_path / "etl_jobs/related_items/similar_items"
+    shutil.copytree(ROOT / "sample/etl_jobs/related_items/similar_items", target)
+    shutil.copy(ROOT / "sample/config.json", target / "config.json")
+    said = []
+    (result,) = sync.run(spark, JobFolder.parse(str(target)), now=NOW, report=said.append)
+    manifest = state.read_manifest(LocalStorage(target), result.manifest)
+    assert manifest.options["payloadShape"] == "arrays"
+    assert any("payloadShape" in text and "version" in text for text in said)
+
+
+def test_inputs_are_never_touched(related_items):
+    before = {path: path.read_bytes() for path in related_items.path.rglob("input/**/*") if path.is_file()}
+    related_items.run()
+    assert {path: path.read_bytes() for path in before} == before
