@@ -35,39 +35,51 @@ class PartWriter:
         self._storage, self._name = storage, name
         self._max_records, self._max_bytes = max_records, max_bytes
         self._files: list[PartFile] = []
+        self._part: _Part | None = None
         self._sum = 0
-        self._open()
 
     def write(self, line: bytes) -> None:
         """Add one line, with its end."""
-        if self._records and (self._records == self._max_records or self._bytes + len(line) > self._max_bytes):
-            self._roll()
-        self._gzip.write(line)
-        self._records += 1
-        self._bytes += len(line)
+        part = self._part
+        if part and (part.records == self._max_records or part.size_bytes + len(line) > self._max_bytes):
+            self._roll(part)
+        self._part = self._part or _Part()
+        self._part.write(line)
         self._sum += int.from_bytes(hashlib.blake2b(line, digest_size=_DIGEST_BYTES).digest(), "big")
 
     def close(self) -> list[PartFile]:
         """Write what is left; all parts, in order."""
-        if self._records:
-            self._roll()
+        if self._part:
+            self._roll(self._part)
         return self._files
 
     @property
     def digest(self) -> str:
         """An order-insensitive hash of all lines."""
-        return add_digests([f"{self._sum % (1 << 8 * _DIGEST_BYTES):x}"])
+        return add_digests([f"{self._sum:x}"])
 
-    def _open(self) -> None:
+    def _roll(self, part: _Part) -> None:
+        key = self._name(len(self._files))
+        self._files.append(store(self._storage, key, part.close(), part.records))
+        self._part = None
+
+
+class _Part:
+    """One part while it is filled. Its size is that of the lines, not compressed."""
+
+    def __init__(self) -> None:
+        self.records = self.size_bytes = 0
         self._buffer = io.BytesIO()
         self._gzip = gzip.GzipFile(fileobj=self._buffer, mode="wb", compresslevel=1, mtime=0)
-        self._records = self._bytes = 0
 
-    def _roll(self) -> None:
+    def write(self, line: bytes) -> None:
+        self._gzip.write(line)
+        self.records += 1
+        self.size_bytes += len(line)
+
+    def close(self) -> bytes:
         self._gzip.close()
-        key = self._name(len(self._files))
-        self._files.append(store(self._storage, key, self._buffer.getvalue(), self._records))
-        self._open()
+        return self._buffer.getvalue()
 
 
 class SnapshotWriter:
