@@ -93,7 +93,9 @@ class Destination:
 class OptionsModel(BaseModel):
     """Settings as a person writes them: camelCase, and an unknown key is a mistake."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, allow_inf_nan=False
+    )
 
 
 class ChangePolicy(OptionsModel):

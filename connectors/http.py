@@ -35,7 +35,7 @@ class Sender:
                 timeout=self._timeouts,
                 allow_redirects=False,
             )
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:  # ValueError: a host or header it cannot even encode
             return Reply(status=0, failure=type(error).__name__)
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Reply(response.status_code, headers, response.content)
@@ -44,6 +44,11 @@ class Sender:
         """One session a thread: requests does not promise that they can be shared."""
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = self._local.session = requests.Session()
+            session = self._local.session = _Session()
             session.trust_env = False
         return session
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Nowhere: requests reads where a redirect leads even when it does not follow, and raises if it cannot."""

@@ -29,11 +29,15 @@ def connector_class(name: str) -> type[Connector]:
     Raises:
         UnknownConnectorError: Nobody has that name; the message lists those there are.
     """
-    for point in importlib.metadata.entry_points(group=GROUP, name=name):
-        return cast(type[Connector], point.load())
     if name not in _OURS:
-        close = difflib.get_close_matches(name, names(), 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names())}"
-        raise UnknownConnectorError(f"no connector is called {name!r}; {hint}")
+        return _of_others(name)
     module, _, attribute = _OURS[name].partition(":")
     return cast(type[Connector], getattr(importlib.import_module(module), attribute))
+
+
+def _of_others(name: str) -> type[Connector]:
+    for point in importlib.metadata.entry_points(group=GROUP, name=name):
+        return cast(type[Connector], point.load())
+    close = difflib.get_close_matches(name, names(), 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names())}"
+    raise UnknownConnectorError(f"no connector is called {name!r}; {hint}")

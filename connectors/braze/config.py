@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from connectors.base import Limits, SyncOptions
 from connectors.contract.records import ITEM_ID
@@ -23,6 +24,11 @@ HOSTS = frozenset(
     + [f"rest.fra-{number:02}.braze.eu" for number in (1, 2)]
 )
 _LOOPBACK = frozenset({"127.0.0.1", "localhost"})
+
+# Source: Braze API reference, "User attributes object", read 2026-11-21: who is meant, and how to apply the update.
+_NOT_ATTRIBUTES = frozenset(
+    {"external_id", "braze_id", "user_alias", "push_token_import", "_update_existing_only", "_merge_objects"}
+)
 
 
 class BrazeOptions(SyncOptions):
@@ -46,6 +52,17 @@ class BrazeOptions(SyncOptions):
     update_existing_only: bool = False
 
     historic_defaults: ClassVar[Mapping[str, Any]] = {"payloadShape": "arrays"}
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        """An attribute called external_id would send every user's update to one profile, or to none."""
+        taken = _NOT_ATTRIBUTES.intersection(self.attribute_names())
+        taken |= set(self.recommendation_attributes()).intersection(self.other_attributes)
+        if taken:
+            raise ValueError(
+                f"attribute {', '.join(sorted(taken))} has a meaning already; choose another name or prefix"
+            )
+        return self
 
     def item_fields(self) -> list[str]:
         """See SyncOptions. Bare ids carry no metadata."""
@@ -84,10 +101,12 @@ def checked_endpoint(endpoint: str, *, allow_loopback: bool) -> str:
         if allow_loopback and parts.scheme == "http" and host in _LOOPBACK and port:
             return f"http://{host}:{port}"
     raise ConfigError(
-        f"Braze endpoint {_without_credentials(endpoint)!r} is not one of Braze's REST endpoints; "
-        "use the one of your instance, for example https://rest.iad-01.braze.com"
+        f"Braze endpoint {_shown(endpoint)} is not one of Braze's REST endpoints; "
+        "use the one of your instance, for example https://rest.iad-01.braze.com, with nothing behind the host"
     )
 
 
-def _without_credentials(endpoint: str) -> str:
-    return endpoint.rpartition("@")[2][:120]
+def _shown(endpoint: str) -> str:
+    """Its scheme, host and port. The rest, or a text that is no address at all, may be a key."""
+    origin = re.match(r"[a-z]+://[a-z0-9.-]+(:\d+)?", endpoint, re.IGNORECASE)
+    return repr(origin[0][:120]) if origin and "@" not in endpoint else "(not shown, it may hold a key)"

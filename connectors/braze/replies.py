@@ -7,7 +7,8 @@ of an error is passed on and never matched.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connectors.base import Outcome, Reply, Verdict, quoted
@@ -30,10 +31,11 @@ def read_reply(reply: Reply, *, sent: int, now_s: float) -> list[Outcome]:
         raise ConfigError(_REFUSED[reply.status])
     body = _body(reply)
     if reply.status == 201 and body.get("message") == "success":
-        return _by_index(body, sent, otherwise=Outcome(Verdict.DELIVERED))
+        return _by_index(body, sent, otherwise=_unless_unnamed(body, sent))
     if reply.status in (400, 413, 415):
         return _by_index(body, sent, otherwise=Outcome(Verdict.REJECTED, f"http_{reply.status}", _message(body)))
-    return [Outcome(Verdict.RETRY, _code(reply), _message(body), _wait_s(reply.headers, now_s))] * sent
+    wait_s = _wait_s(reply.headers, now_s) if reply.status == 429 else None
+    return [Outcome(Verdict.RETRY, _code(reply), _message(body), wait_s)] * sent
 
 
 _REFUSED = {
@@ -47,7 +49,7 @@ def _body(reply: Reply) -> Mapping[str, Any]:
     """The answer's JSON object; empty for HTML, half an answer, or anything else."""
     try:
         body = json.loads(reply.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
 
@@ -55,12 +57,37 @@ def _body(reply: Reply) -> Mapping[str, Any]:
 def _by_index(body: Mapping[str, Any], sent: int, otherwise: Outcome) -> list[Outcome]:
     """Objects named in `errors` are refused, the rest share one outcome. An index may repeat."""
     outcomes = [otherwise] * sent
-    errors = body.get("errors")
-    for error in errors if isinstance(errors, list) else ():
-        index = error.get("index") if isinstance(error, dict) else None
-        if isinstance(index, int) and 0 <= index < sent and error.get("input_array", "attributes") == "attributes":
-            outcomes[index] = Outcome(Verdict.REJECTED, "refused_by_braze", quoted(str(error.get("type", ""))))
+    for error in _errors(body):
+        index = _index(error, sent)
+        if index is not None:
+            outcomes[index] = Outcome(Verdict.REJECTED, "refused_by_braze", _prose(error))
     return outcomes
+
+
+def _unless_unnamed(body: Mapping[str, Any], sent: int) -> Outcome:
+    """Delivered, unless an error names none of ours: somebody was refused, and nobody can tell who.
+
+    Refused rather than sent again: the same request would be answered in the same way.
+    """
+    unnamed = [error for error in _errors(body) if _index(error, sent) is None]
+    return Outcome(Verdict.REJECTED, "refused_unnamed", _prose(unnamed[0])) if unnamed else Outcome(Verdict.DELIVERED)
+
+
+def _errors(body: Mapping[str, Any]) -> Sequence[Any]:
+    errors = body.get("errors") or []
+    return errors if isinstance(errors, list) else [errors]
+
+
+def _index(error: Any, sent: int) -> int | None:
+    """Which object an error is about; None for the plain texts of older accounts, and for none that we sent."""
+    if not isinstance(error, dict) or error.get("input_array", "attributes") != "attributes":
+        return None
+    index = error.get("index")
+    return index if type(index) is int and 0 <= index < sent else None
+
+
+def _prose(error: Any) -> str:
+    return quoted(str(error.get("type", "") if isinstance(error, dict) else error))
 
 
 def _message(body: Mapping[str, Any]) -> str:
@@ -80,5 +107,6 @@ def _wait_s(headers: Mapping[str, str], now_s: float) -> float | None:
             value = float(headers[name])
         except (KeyError, ValueError):
             continue
-        return max(0.0, value - now_s if value > _EPOCH_FROM else value)
+        if math.isfinite(value):
+            return max(0.0, value - now_s if value > _EPOCH_FROM else value)
     return None

@@ -22,7 +22,7 @@ _RUN_ID = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d{6})Z-([0-9a-f]{6})")
 _MANIFEST = re.compile(
     r"output/(?P<connector>[^/]+)/year=\d{4}/month=\d\d/day=\d\d/time=\d{6}-[0-9a-f]{6}/_manifest\.json"
 )
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 
 
 class LayoutError(ValueError):
@@ -41,7 +41,8 @@ def check_key(key: str) -> str:
     for what it is.
 
     Raises:
-        LayoutError: The key is empty, absolute, climbs with ``..``, or has an empty or hidden part.
+        LayoutError: The key is empty, absolute, climbs with ``..``, or has an empty part, a backslash or a
+            control character.
     """
     plain = key
     while (decoded := unquote(plain)) != plain:
@@ -75,10 +76,11 @@ class JobFolder:
         scheme, bare = ("s3://", root[5:]) if root.startswith("s3://") else ("", root)
         *above, folder, job_type, job_name = ["", "", *bare.split("/")]
         is_shaped = folder == "etl_jobs" and job_type in JOB_TYPES and is_name(job_name)
-        has_bucket = not scheme or (len(above) == 3 and above[2] != "")
-        if not is_shaped or not has_bucket:
+        is_placed = len(above) == 3 and is_name(above[2]) if scheme else "://" not in bare
+        if not is_shaped or not is_placed:
             raise LayoutError(
                 f"job folder {text!r} should end in etl_jobs/<job_type>/<job_name>, "
+                "below s3://bucket or a local folder, "
                 f"with a job_type of {' or '.join(JOB_TYPES)} and a job_name of A-Z a-z 0-9 . _ -"
             )
         return cls(root, job_type, job_name)
@@ -134,9 +136,9 @@ def split_manifest_uri(uri: str) -> tuple[JobFolder, str]:
     Raises:
         LayoutError: The address is not that of a manifest.
     """
-    root, found, rest = uri.partition("/output/")
-    key = f"output/{rest}"
-    if not found or connector_of_manifest(key) is None:
+    root, *parts = uri.rsplit("/", 7)
+    key = "/".join(parts)
+    if connector_of_manifest(key) is None or root.endswith("/"):
         raise LayoutError(f"{uri!r} is not a manifest's address")
     return JobFolder.parse(root), key
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
 _CONFLICT_TRIES = 5
+_NO_BUCKET = "NoSuchBucket"
 
 
 class StorageError(Exception):
@@ -122,10 +123,10 @@ class LocalStorage:
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """See Storage."""
         top = self._path(_check_prefix(prefix).rstrip("/")) if prefix else self.folder
-        for path in sorted(top.rglob("*")) if top.is_dir() else ():
-            relative = path.relative_to(self.folder)
-            if path.is_file() and not any(part.startswith(".") for part in relative.parts):
-                yield Entry(relative.as_posix(), path.stat().st_size)
+        below = {path.relative_to(self.folder).as_posix(): path for path in top.rglob("*")} if top.is_dir() else {}
+        for key, path in sorted(below.items()):
+            if not _is_hidden(key) and path.is_file():
+                yield Entry(key, path.stat().st_size)
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """See Storage. First writes use a hard link, swaps a lock beside the file: both are atomic."""
@@ -145,6 +146,8 @@ class LocalStorage:
         if path.parent.is_dir():
             with self._locked(path, if_match):
                 path.unlink(missing_ok=True)
+        elif if_match is not None:
+            raise ConflictError(f"{path} is not what was read")
 
     def _path(self, key: str) -> Path:
         path = self.folder / check_key(key)
@@ -190,31 +193,34 @@ class S3Storage:
     def get(self, key: str) -> Blob:
         """See Storage."""
         answer = self._call("get_object", key)
-        return Blob(answer["Body"].read(), answer["ETag"])
+        with _named("get_object", self.uri(key)):
+            return Blob(answer["Body"].read(), answer["ETag"])
 
     def open(self, key: str) -> BinaryIO:
         """See Storage."""
         body = self._call("get_object", key)["Body"]
-        return io.BufferedReader(_BodyStream(body), buffer_size=1 << 20)
+        return io.BufferedReader(_BodyStream(body, self.uri(key)), buffer_size=1 << 20)
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """See Storage."""
         below = f"{self.prefix}/" if self.prefix else ""
         pages = _s3().get_paginator("list_objects_v2")
-        for page in pages.paginate(Bucket=self.bucket, Prefix=below + (_check_prefix(prefix) if prefix else "")):
-            for item in page.get("Contents", ()):
-                key = item["Key"].removeprefix(below)
-                if not any(part.startswith(".") for part in key.split("/")) and not key.endswith("/"):
-                    yield Entry(key, item["Size"])
+        prefix = below + (_check_prefix(prefix) if prefix else "")
+        with _named("list_objects_v2", f"s3://{self.bucket}/{prefix}"):
+            for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
+                for item in page.get("Contents", ()):
+                    key = item["Key"].removeprefix(below)
+                    if key and not key.endswith("/") and not _is_hidden(key):
+                        yield Entry(key, item["Size"])
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """See Storage."""
-        condition = {"IfNoneMatch": "*"} if if_absent else {"IfMatch": if_match} if if_match else {}
+        condition = {"IfNoneMatch": "*"} if if_absent else _matching(if_match)
         return str(self._call("put_object", key, Body=data, **condition)["ETag"])
 
     def delete(self, key: str, *, if_match: str | None = None) -> None:
         """See Storage."""
-        self._call("delete_object", key, **({"IfMatch": if_match} if if_match else {}))
+        self._call("delete_object", key, **_matching(if_match))
 
     def _key(self, key: str) -> str:
         return f"{self.prefix}/{check_key(key)}" if self.prefix else check_key(key)
@@ -227,38 +233,61 @@ class S3Storage:
         from botocore.exceptions import ClientError
 
         call: Callable[..., Any] = getattr(_s3(), operation)
-        for attempt in range(_CONFLICT_TRIES):
-            try:
-                return call(Bucket=self.bucket, Key=self._key(key), **arguments)
-            except ClientError as error:
-                if _status(error) != 409 or attempt == _CONFLICT_TRIES - 1:
-                    raise self._named(error, operation, key) from error
-                time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 - jitter, not a secret
+        with _named(operation, self.uri(key), is_swap="IfMatch" in arguments):
+            for attempt in range(_CONFLICT_TRIES):
+                try:
+                    return call(Bucket=self.bucket, Key=self._key(key), **arguments)
+                except ClientError as error:
+                    if _status(error) != 409 or attempt == _CONFLICT_TRIES - 1:
+                        raise
+                    time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 - jitter, not a secret
         raise AssertionError("unreachable")
 
-    def _named(self, error: ClientError, operation: str, key: str) -> StorageError:
-        address, status = f"{self.root}/{key}", _status(error)
-        if status == 404:
-            return NotFoundError(f"{address} is not there")
-        if status in (409, 412):
-            return ConflictError(f"{address} is not what was read")
-        code = error.response.get("Error", {}).get("Code", status)
-        return StorageError(f"S3 answered {code} to {operation} of {address}")
+
+@contextmanager
+def _named(operation: str, address: str, *, is_swap: bool = False) -> Iterator[None]:
+    """Tell what went wrong on S3 in the words of this room, with the operation and the address."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        raise _in_our_words(error, operation, address, is_swap=is_swap) from error
+    except BotoCoreError as error:
+        raise StorageError(f"{operation} of {address} failed: {error}") from error
+
+
+def _in_our_words(error: ClientError, operation: str, address: str, *, is_swap: bool) -> StorageError:
+    """What is gone matches no tag: S3 answers 404 to a swap of it, where 412 would say the same."""
+    status = _status(error)
+    code = error.response.get("Error", {}).get("Code", status)
+    if status in (409, 412) or (status == 404 and is_swap and code != _NO_BUCKET):
+        return ConflictError(f"{address} is not what was read")
+    if status == 404 and code != _NO_BUCKET:
+        return NotFoundError(f"{address} is not there")
+    return StorageError(f"S3 answered {code} to {operation} of {address}")
 
 
 class _BodyStream(io.RawIOBase):
     """A boto3 response body as a raw stream, so that gzip can read it piece by piece."""
 
-    def __init__(self, body: Any) -> None:
+    def __init__(self, body: Any, address: str) -> None:
         self._body = body
+        self._address = address
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self._body.read(len(buffer))
+        with _named("get_object", self._address):
+            data = self._body.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+    def close(self) -> None:
+        """Give the connection back, also when the body was not read to its end."""
+        self._body.close()
+        super().close()
 
 
 @functools.cache
@@ -267,6 +296,15 @@ def _s3() -> Any:
     import boto3
 
     return boto3.client("s3")
+
+
+def _matching(tag: str | None) -> dict[str, str]:
+    """The condition of a swap. An empty tag would be no condition at all; a quoted one matches nothing."""
+    return {} if tag is None else {"IfMatch": tag or '""'}
+
+
+def _is_hidden(key: str) -> bool:
+    return any(part.startswith(".") for part in key.split("/"))
 
 
 def _status(error: ClientError) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 FORMAT_VERSION = 1
@@ -28,7 +28,7 @@ class VersionedModel(WireModel):
     """A document that names the format it was written in."""
 
     newest_known: ClassVar[int] = FORMAT_VERSION
-    format_version: int = FORMAT_VERSION
+    format_version: int = Field(default=FORMAT_VERSION, ge=1, strict=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -1,0 +1,130 @@
+"""One record → one attributes object."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from connectors.braze.config import BrazeOptions
+from connectors.braze.payload import attributes_object
+from connectors.contract.records import SyncRecord
+
+SHOES = [
+    {"itemId": "106", "name": "Tan Shoe", "price": 90.99, "image": None},
+    {"itemId": "7", "name": None, "price": 0, "image": ""},
+]
+
+
+def options(shape: str, **more) -> BrazeOptions:
+    fields = ["name", "price", "image"]
+    return BrazeOptions(payload_shape=shape, attribute_prefix="recs_", item_metadata_fields=fields, **more)
+
+
+def upsert(*items: dict) -> SyncRecord:
+    return SyncRecord(user_id="ann", op="upsert", recommendations=list(items), query_item_ids=["1"])
+
+
+def test_objects_are_one_attribute_and_leave_nulls_out():
+    assert attributes_object(upsert(*SHOES), options("objects")) == {
+        "external_id": "ann",
+        "recs_items": [
+            {"itemId": "106", "name": "Tan Shoe", "price": 90.99},
+            {"itemId": "7", "price": 0, "image": ""},
+        ],
+    }
+
+
+def test_arrays_are_one_attribute_a_field_and_a_missing_value_holds_its_place():
+    assert attributes_object(upsert(*SHOES), options("arrays")) == {
+        "external_id": "ann",
+        "recs_itemId": ["106", "7"],
+        "recs_name": ["Tan Shoe", ""],
+        "recs_price": [90.99, 0],
+        "recs_image": ["", ""],
+    }
+
+
+def test_ids_are_one_attribute_without_metadata():
+    assert attributes_object(upsert(*SHOES), options("ids")) == {"external_id": "ann", "recs_itemId": ["106", "7"]}
+
+
+def test_best_comes_first_and_the_id_before_everything_else():
+    sent = attributes_object(upsert(*SHOES), options("objects"))
+    assert next(iter(sent)) == "external_id"
+    assert [next(iter(item)) for item in sent["recs_items"]] == ["itemId", "itemId"]
+
+
+@pytest.mark.parametrize(("shape", "name"), [("objects", "items"), ("arrays", "itemId"), ("ids", "itemId")])
+def test_without_a_prefix_the_names_stand_alone(shape, name):
+    bare = BrazeOptions(payload_shape=shape)
+    assert list(attributes_object(upsert({"itemId": "1"}), bare)) == ["external_id", name]
+
+
+def test_a_field_that_no_item_has_holds_its_places_too():
+    sent = attributes_object(upsert({"itemId": "1"}, {"itemId": "2"}), options("arrays"))
+    assert sent["recs_name"] == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("shape", "sent"),
+    [
+        ("objects", {"recs_items": []}),
+        ("arrays", {"recs_itemId": [], "recs_name": [], "recs_price": [], "recs_image": []}),
+        ("ids", {"recs_itemId": []}),
+    ],
+)
+def test_an_empty_list_is_sent_as_one(shape, sent):
+    assert attributes_object(upsert(), options(shape)) == {"external_id": "ann", **sent}
+
+
+@pytest.mark.parametrize("shape", ["objects", "arrays", "ids"])
+def test_constants_ride_along_as_they_are(shape):
+    constants = {"campaign": "autumn", "nested": {"a": None}, "flag": False}
+    sent = attributes_object(upsert(*SHOES), options(shape, other_attributes=constants))
+    assert {name: sent[name] for name in constants} == constants
+
+
+@pytest.mark.parametrize(
+    ("shape", "ours"),
+    [
+        ("objects", {"recs_items"}),
+        ("arrays", {"recs_itemId", "recs_name", "recs_price", "recs_image"}),
+        ("ids", {"recs_itemId"}),
+    ],
+)
+def test_a_clear_nulls_what_is_ours_and_what_once_was(shape, ours):
+    record = SyncRecord(user_id="ann", op="clear")
+    settings = options(shape, other_attributes={"campaign": "autumn"})
+    sent = attributes_object(record, settings, retired=["old_items", "old_campaign"])
+    nulls = dict.fromkeys([*ours, "campaign", "old_items", "old_campaign"])
+    assert sent == {"external_id": "ann", **nulls}
+
+
+def test_an_upsert_leaves_retired_attributes_alone():
+    assert "old" not in attributes_object(upsert(*SHOES), options("objects"), retired=["old"])
+
+
+def test_an_attribute_both_retired_and_ours_is_nulled_once():
+    record = SyncRecord(user_id="ann", op="clear")
+    sent = attributes_object(record, options("ids"), retired=["recs_itemId"])
+    assert sent == {"external_id": "ann", "recs_itemId": None}
+
+
+def test_a_holdout_nulls_what_is_ours_and_sets_the_mark():
+    record = SyncRecord(user_id="ann", op="holdout")
+    sent = attributes_object(record, options("objects"), retired=["old"])
+    assert sent == {"external_id": "ann", "old": None, "recs_items": None, "recs_holdout": True}
+
+
+def test_the_record_itself_stays_as_it_was():
+    record = upsert(*SHOES)
+    before = record.to_json()
+    attributes_object(record, options("objects"))["recs_items"][0]["name"] = "changed"
+    assert record.to_json() == before
+
+
+@pytest.mark.parametrize("text", ["<script>", "=cmd|' /C calc'!A0", "\x00", "\x1b[31m", "\u202e", "👟", "{{ x }}", '"'])
+def test_f16_hostile_text_is_delivered_unchanged(text):
+    sent = attributes_object(upsert({"itemId": text, "name": text}), options("objects"))
+    assert json.loads(json.dumps(sent))["recs_items"] == [{"itemId": text, "name": text}]

@@ -1,0 +1,123 @@
+"""SyncRecord: what stands on a line, and what comes back from it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from connectors.contract.records import SyncRecord
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@st.composite
+def recommendations(draw):
+    keys = draw(st.lists(st.text(max_size=6).filter(lambda key: key != "itemId"), unique=True, max_size=3))
+    return [
+        {"itemId": draw(st.text(max_size=6)), **{key: draw(json_values) for key in keys}}
+        for _ in range(draw(st.integers(0, 3)))
+    ]
+
+
+names = st.none() | st.lists(st.text(max_size=6), max_size=3)
+user_ids = st.text(min_size=1, max_size=12)
+upserts = st.builds(
+    SyncRecord,
+    user_id=user_ids,
+    op=st.just("upsert"),
+    recommendations=recommendations(),
+    query_item_ids=names,
+    changed=names,
+)
+others = st.builds(SyncRecord, user_id=user_ids, op=st.sampled_from(["clear", "holdout"]))
+
+
+@given(upserts | others)
+def test_a_record_comes_back_from_its_line_as_it_was(record):
+    line = record.to_json()
+    assert "\n" not in line
+    assert SyncRecord.model_validate_json(line) == record
+
+
+@given(upserts | others)
+def test_what_a_record_has_not_is_no_key_of_its_line(record):
+    has = {
+        "userId": record.user_id,
+        "op": record.op,
+        "recommendations": record.recommendations,
+        "queryItemIds": record.query_item_ids,
+        "changed": record.changed,
+    }
+    assert json.loads(record.to_json()) == {key: value for key, value in has.items() if value is not None}
+
+
+@given(upserts)
+def test_items_keep_their_keys_in_order_and_their_nulls(record):
+    items = json.loads(record.to_json())["recommendations"]
+    assert [list(item.items()) for item in items] == [list(item.items()) for item in record.recommendations]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"userId":"124","op":"upsert","recommendations":[{"itemId":"106","price":90.99,"image":null}],'
+        '"queryItemIds":["105"],"changed":["itemId","price"]}',
+        '{"userId":"124","op":"upsert","recommendations":[]}',
+        '{"userId":"125","op":"clear"}',
+        '{"userId":"126","op":"holdout"}',
+    ],
+)
+def test_a_line_is_written_as_it_was_read(line):
+    assert SyncRecord.model_validate_json(line).to_json() == line
+
+
+def test_every_digit_of_a_long_number_is_kept():
+    line = '{"userId":"a","op":"upsert","recommendations":[{"itemId":"1","ean":123456789012345678901234567890}]}'
+    assert SyncRecord.model_validate_json(line).to_json() == line
+
+
+def test_an_unknown_key_is_passed_over():
+    record = SyncRecord.model_validate_json('{"userId":"a","op":"clear","mood":"good"}')
+    assert record == SyncRecord(user_id="a", op="clear")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "[]",
+        "null",
+        '{"op":"clear"}',
+        '{"userId":"","op":"clear"}',
+        '{"userId":7,"op":"clear"}',
+        '{"userId":null,"op":"clear"}',
+        '{"userId":"a"}',
+        '{"userId":"a","op":"delete"}',
+        '{"userId":"a","op":"upsert"}',
+        '{"userId":"a","op":"upsert","recommendations":null}',
+        '{"userId":"a","op":"clear","recommendations":[]}',
+        '{"userId":"a","op":"holdout","recommendations":[{"itemId":"1"}]}',
+        '{"userId":"a","op":"upsert","recommendations":["1"]}',
+        '{"userId":"a","op":"upsert","recommendations":[{"name":"shoe"}]}',
+        '{"userId":"a","op":"upsert","recommendations":[{"itemId":1}]}',
+        '{"userId":"a","op":"upsert","recommendations":[{"itemId":null}]}',
+        '{"userId":"a","op":"upsert","recommendations":[{"itemId":"1","name":"x"},{"itemId":"2"}]}',
+        '{"userId":"a","op":"upsert","recommendations":[{"itemId":"1","a":1,"b":2},{"itemId":"2","b":2,"a":1}]}',
+    ],
+)
+def test_a_line_of_another_shape_is_refused(line):
+    with pytest.raises(ValidationError):
+        SyncRecord.model_validate_json(line)
+
+
+def test_a_record_is_frozen():
+    with pytest.raises(ValidationError, match="frozen"):
+        SyncRecord(user_id="a", op="clear").op = "holdout"

@@ -1,0 +1,263 @@
+"""The sender against a real server on loopback: every answer is a Reply, and so is every failure."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
+
+import pytest
+
+from connectors.base import Reply, Request
+from connectors.http import Sender
+
+Answer = Callable[["Handler"], None]
+
+
+@dataclass(frozen=True)
+class Heard:
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Server(ThreadingHTTPServer):
+    """Answers every call as `answer` says, and keeps what it heard."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answer: Answer = whole()
+        self.heard: list[Heard] = []
+        self.is_over = Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/track"
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing: a caller who hung up is what the test is about."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.server.heard.append(Heard(self.command, self.path, headers, body))
+        self.server.answer(self)
+
+    do_GET = do_PUT = do_POST  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def whole(status: int = 201, body: bytes = b"{}", **headers: str) -> Answer:
+    return raw(
+        f"HTTP/1.1 {status} Prose\r\nContent-Length: {len(body)}\r\n".encode()
+        + b"".join(f"{name.replace('_', '-')}: {value}\r\n".encode("latin-1") for name, value in headers.items())
+        + b"\r\n"
+        + body,
+        is_last=False,
+    )
+
+
+def raw(content: bytes, *, is_last: bool = True) -> Answer:
+    """These bytes, after which the connection is closed unless the answer was whole."""
+
+    def answer(handler: Handler) -> None:
+        handler.wfile.write(content)
+        handler.close_connection = is_last
+
+    return answer
+
+
+def never(handler: Handler) -> None:
+    handler.server.is_over.wait(5)
+    handler.close_connection = True
+
+
+def half_and_then_never(handler: Handler) -> None:
+    handler.wfile.write(b'HTTP/1.1 201 Created\r\nContent-Length: 99\r\n\r\n{"message":')
+    handler.wfile.flush()
+    never(handler)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        thread = Thread(target=running.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield running
+        running.is_over.set()
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def other() -> Iterator[Server]:
+    with Server() as running:
+        thread = Thread(target=running.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def send() -> Sender:
+    return Sender(connect_timeout_s=1, read_timeout_s=0.2)
+
+
+def request_to(
+    url: str, *, headers: dict[str, str] | None = None, body: bytes = b"{}", method: str = "POST"
+) -> Request:
+    return Request(url, {"Authorization": "Bearer canary"} if headers is None else headers, body, [0], method)
+
+
+def test_a_reply_has_status_headers_in_lower_case_and_body(server, send):
+    server.answer = whole(201, b'{"message":"success"}', X_RateLimit_Reset="7", Content_Type="application/json")
+    reply = send(request_to(server.url))
+    assert (reply.status, reply.body, reply.failure) == (201, b'{"message":"success"}', "")
+    assert reply.headers["x-ratelimit-reset"] == "7"
+    assert all(name == name.lower() for name in reply.headers)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_request_arrives_as_it_was_made(server, send, method):
+    body = '{"name":"Tänn"}'.encode()
+    headers = {"Authorization": "Bearer canary", "Content-Type": "application/json"}
+    send(request_to(server.url, headers=headers, body=body, method=method))
+    (heard,) = server.heard
+    assert (heard.method, heard.path, heard.body) == (method, "/track", body)
+    assert heard.headers["authorization"] == "Bearer canary"
+    assert heard.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 404, 413, 429, 500, 503])
+def test_no_status_is_an_exception(server, send, status):
+    server.answer = whole(status, b"<html>prose</html>")
+    assert send(request_to(server.url)) == Reply(status, {"content-length": "18"}, b"<html>prose</html>")
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_f51_a_redirect_is_not_followed(server, other, send, status):
+    server.answer = whole(status, b"", Location=other.url)
+    reply = send(request_to(server.url))
+    assert (reply.status, reply.headers["location"]) == (status, other.url)
+    assert (len(server.heard), other.heard) == (1, [])
+
+
+@pytest.mark.parametrize(
+    "location", ["http://[::1", "\xff\xfe", "http://a..b/", "//", "", "javascript:1", "http://%zz:1"]
+)
+def test_f51_where_a_redirect_leads_is_not_even_read(server, send, location):
+    server.answer = whole(302, b"", Location=location)
+    assert send(request_to(server.url)).status == 302
+
+
+def test_a_slow_answer_is_no_reply(server, send):
+    server.answer = never
+    assert send(request_to(server.url)) == Reply(status=0, failure="ReadTimeout")
+
+
+def test_a_refused_connection_is_no_reply(send):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, and nobody listens
+        reply = send(request_to(f"http://127.0.0.1:{taken.getsockname()[1]}/"))
+    assert (reply.status, reply.failure) == (0, "ConnectionError")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        raw(b""),
+        raw(b"HTTP/1.1 201 Created\r\nContent-Length: 99\r\n\r\n"),
+        raw(b'HTTP/1.1 201 Created\r\nContent-Length: 99\r\n\r\n{"message":"success"}'),
+        raw(b'HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n15\r\n{"message":"success"}\r\n'),
+        raw(b'HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n99\r\n{"message":"success"}'),
+        raw(b"HTTP/1.1 201 Created\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope"),
+        raw(b"not HTTP at all\r\n\r\n"),
+        raw(b"HTTP/1.1 201 Created\r\n" + b"X: y\r\n" * 300 + b"\r\n"),
+        half_and_then_never,
+    ],
+)
+def test_f48_half_a_reply_is_no_reply(server, send, answer):
+    server.answer = answer
+    reply = send(request_to(server.url))
+    assert (reply.status, reply.headers, reply.body) == (0, {}, b"")
+    assert reply.failure
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 201 Cre", b"HTTP/1.1 201 Created\r\nContent-Le"])
+def test_f48_a_head_cut_short_brings_no_body_that_could_say_success(server, send, head):
+    server.answer = raw(head)
+    assert send(request_to(server.url)).body == b""
+
+
+@pytest.mark.parametrize(
+    ("url", "headers"),
+    [
+        ("http://[::1/", {}),
+        ("http://a..b/", {}),
+        ("http://é..b/", {}),
+        ("http://127.0.0.1:99999/", {}),
+        ("nowhere", {}),
+        ("http://127.0.0.1:9/", {"Authorization": "Bearer canary\n"}),
+        ("http://127.0.0.1:9/", {"Authorization": "Bearer canary €"}),
+    ],
+)
+def test_what_cannot_be_sent_is_no_reply_either(send, url, headers):
+    reply = send(request_to(url, headers=headers))
+    assert reply.status == 0
+    assert reply.failure
+    assert "canary" not in repr(reply)
+
+
+def test_the_next_call_after_a_failure_is_answered(server, send):
+    server.answer = raw(b"HTTP/1.1 201 Created\r\nContent-Length: 99\r\n\r\nhalf")
+    assert send(request_to(server.url)).status == 0
+    server.answer = whole()
+    assert send(request_to(server.url)).status == 201
+
+
+def test_proxies_of_the_environment_are_ignored(server, other, send, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, other.url)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert send(request_to(server.url)).status == 201
+    assert (len(server.heard), other.heard) == (1, [])
+
+
+@pytest.mark.parametrize(("headers", "arrived"), [({}, None), ({"Authorization": "Bearer canary"}, "Bearer canary")])
+def test_a_netrc_file_is_ignored(server, send, monkeypatch, tmp_path, headers, arrived):
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    send(request_to(server.url, headers=headers))
+    assert server.heard[0].headers.get("authorization") == arrived
+
+
+def test_many_threads_may_share_a_sender(server, send):
+    server.answer = lambda handler: whole(201, handler.server.heard[-1].path.encode())(handler)
+    with ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda _: send(request_to(server.url)), range(40)))
+    assert {(reply.status, reply.body) for reply in replies} == {(201, b"/track")}
+    assert len(server.heard) == 40
+
+
+def test_a_request_shows_neither_key_nor_records():
+    request = request_to("https://rest.iad-01.braze.com/users/track", body=b'{"external_id":"ann"}')
+    assert "canary" not in repr(request)
+    assert "ann" not in repr(request)
+    assert "users/track" in repr(request)
