@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+from unicodedata import category
 
 from rich.console import Console
 from rich.table import Table
@@ -55,7 +56,7 @@ class Voice:
     def next(self, command: str) -> None:
         """What a person would type next."""
         if not self.quiet:
-            self._err.print(Text(f"next: {command}", style="bold"))
+            self._err.print(Text(f"next: {printable(command)}", style="bold"))
 
     def data(self, data: Mapping[str, Any]) -> None:
         """The result for a program; nothing in text mode."""
@@ -66,7 +67,7 @@ class Voice:
         """The result for a person; nothing in JSON mode. The first column names, the others are figures."""
         if self.output is Output.JSON:
             return
-        table = Table(title=title, title_justify="left", title_style="bold")
+        table = Table(title=Text(printable(title), style="bold"), title_justify="left")
         for position, name in enumerate(columns):
             table.add_column(name, justify="right" if position else "left")
         for row in rows:
@@ -75,8 +76,8 @@ class Voice:
 
 
 def printable(text: str) -> str:
-    """Text that cannot steer a terminal: control characters stand as U+FFFD, line ends stay."""
-    return "".join(c if c == "\n" or (c.isprintable() or c == " ") else "\ufffd" for c in text)
+    """Text that cannot steer a terminal: control characters stand as U+FFFD, line ends and spaces stay."""
+    return "".join(c if c == "\n" or c.isprintable() or category(c) == "Zs" else "\ufffd" for c in text)
 
 
 def _shown(cell: object) -> str:

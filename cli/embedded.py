@@ -68,12 +68,21 @@ def deliver_run(
     *,
     concurrency: int,
     report: Callable[[str], None],
+    waits_for: str = "",
 ) -> Delivery:
-    """Deliver the open lines of a run, part by part, and leave their receipts."""
+    """Deliver the open lines of a run, part by part, and leave their receipts.
+
+    Args:
+        waits_for: An older run that still has open lines. Until it has none this one is left alone, or
+            old values would come after new ones.
+    """
     if manifest.acknowledge == "onWrite":
         return Delivery(manifest, skipped="acknowledged onWrite: someone else reads its files")
     before = read_ledger(storage, manifest)
-    delivery = Delivery(manifest)
+    delivery = Delivery(manifest, before.counts())
+    if waits_for:
+        delivery.trouble += [f"waits for run {waits_for}"] if delivery.waiting else []
+        return delivery
     for number, file in enumerate(manifest.files, 1):
         ranges = list(before.open_ranges(file.key))
         if ranges and not delivery.trouble:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from importlib.metadata import version as package_version
 from typing import Annotated
@@ -14,7 +15,9 @@ from cli.console import Output, Voice
 from cli.local_spark import JavaError
 from cli.run import UsageError, connectors_of, deliver_job, destination_of, local_folder, run_job
 from connectors.contract.storage import StorageError
+from connectors.contract.wire import NewerFormatError
 from connectors.errors import ConnectorError
+from functions.enqueue import EnqueueError
 
 app = typer.Typer(
     name="recsync",
@@ -24,6 +27,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+_INTERRUPTED = 130
 
 Folder = Annotated[str, typer.Argument(metavar="JOB_FOLDER", help="…/etl_jobs/<job_type>/<job_name>")]
 OutputOption = Annotated[Output, typer.Option("--output", help="How the result is printed on stdout.")]
@@ -47,7 +52,7 @@ def run(
         if not result.counts["records"]:
             voice.stage(f"{result.connector}: nothing to send, 0 records: every user was told this before")
     voice.data({"runs": [{**vars(result), "counts": dict(result.counts)} for result in results]})
-    voice.next(f"recsync deliver {folder}")
+    voice.next(f"recsync deliver {shlex.quote(folder)}")
 
 
 @app.command()
@@ -75,16 +80,19 @@ def deliver(
     voice.table("All runs of this folder", ["", "count"], list(figures.items()))
     voice.data(figures)
     if counts["waiting"]:
-        voice.next(f"recsync deliver {folder}")
+        voice.next(f"recsync deliver {shlex.quote(folder)}")
         raise typer.Exit(1)
-    voice.next(f"recsync run {folder}")
+    voice.next(f"recsync run {shlex.quote(folder)}")
     if counts["rejected"]:
         raise typer.Exit(5)
 
 
 @app.command()
 def demo(output: OutputOption = Output.TEXT, quiet: QuietOption = False, no_color: NoColorOption = False) -> None:
-    """Two days of a made-up shop, from batch output to profiles on a Braze emulator. Needs nothing but Python."""
+    """Two days of a made-up shop, from batch output to profiles on a Braze emulator. Needs nothing but Python.
+
+    Example: recsync demo
+    """
     from cli.demo import demo as run_demo
 
     raise typer.Exit(run_demo(Voice(output, quiet, no_color)))
@@ -92,7 +100,10 @@ def demo(output: OutputOption = Output.TEXT, quiet: QuietOption = False, no_colo
 
 @app.command()
 def version() -> None:
-    """Print the version."""
+    """Print the version.
+
+    Example: recsync version
+    """
     typer.echo(f"recsync {package_version('recsync')}")
 
 
@@ -103,18 +114,18 @@ def main() -> None:
 
 def _exit_code() -> int:
     try:
-        return int(app(standalone_mode=False) or 0)
-    except typer.Exit as stop:
-        return stop.exit_code
+        code = int(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except (KeyboardInterrupt, typer.Abort):
-        Voice().fail("interrupted; what was committed stays, the rest is not visible")
-        return 130
+        code = _INTERRUPTED
     except Exception as error:
-        code = _code_of(error)
-        if code is None:
+        told = _code_of(error)
+        if told is None:
             raise
         Voice().fail(str(error))
-        return code
+        return told
+    if code == _INTERRUPTED:
+        Voice().fail("interrupted; what was committed stays, the rest is not visible")
+    return code
 
 
 def _code_of(error: Exception) -> int | None:
@@ -124,7 +135,7 @@ def _code_of(error: Exception) -> int | None:
         return exit_code
     if isinstance(error, (UsageError, ConnectorError, JavaError)):
         return 2
-    return 1 if isinstance(error, StorageError) else None
+    return 1 if isinstance(error, (StorageError, EnqueueError, NewerFormatError)) else None
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -63,10 +64,12 @@ def run_job(folder: JobFolder, voice: Voice) -> list[SyncResult]:
 def deliver_job(folder: JobFolder, connector: Connector, voice: Voice) -> list[embedded.Delivery]:
     """Deliver what the job has published for a connector and no receipt speaks of, oldest run first."""
     storage, send = open_storage(folder.root), Sender()
-    return [
-        embedded.deliver_run(storage, key, manifest, connector, send, concurrency=CONCURRENCY, report=voice.stage)
-        for key, manifest in embedded.published(storage, connector.name)
-    ]
+    deliver = functools.partial(embedded.deliver_run, concurrency=CONCURRENCY, report=voice.stage)
+    deliveries: list[embedded.Delivery] = []
+    for key, manifest in embedded.published(storage, connector.name):
+        waits_for = next((one.manifest.run_id for one in deliveries if one.waiting), "")
+        deliveries.append(deliver(storage, key, manifest, connector, send, waits_for=waits_for))
+    return deliveries
 
 
 def connectors_of(folder: JobFolder) -> list[str]:

@@ -14,6 +14,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.parameters import get_parameter, get_secret
+from botocore.exceptions import BotoCoreError, ClientError
 
 from connectors import registry
 from connectors.base import Connector, Destination
@@ -65,17 +66,26 @@ def settle(event: dict[str, Any], settlement: Settlement) -> None:
     """Make messages wait as long as they should, and say in figures what happened."""
     handles = {record["messageId"]: record["receiptHandle"] for record in event["Records"]}
     for message_id, wait_s in settlement.waits_s.items():
-        _sqs().change_message_visibility(
-            QueueUrl=settings.queue_url(settings.required("DESTINATION")),
-            ReceiptHandle=handles[message_id],
-            VisibilityTimeout=min(int(wait_s) + 1, _LONGEST_VISIBILITY_S),
-        )
+        _make_wait(message_id, handles[message_id], wait_s)
+    for message_id, reason in settlement.unread.items():
+        _LOGGER.error("run cannot be read", extra={"message_id": message_id, "reason": reason})
     for message_id, reason in settlement.poison.items():
         _LOGGER.error("poison message", extra={"message_id": message_id, "reason": reason})
     if settlement.refused:
         _LOGGER.error("destination refuses our settings", extra={"reason": settlement.refused})
     for name, value in settlement.counts.items():
         count(name.title() if name == "requests" else f"Records{name.title()}", value, settings.required("DESTINATION"))
+
+
+def _make_wait(message_id: str, handle: str, wait_s: float) -> None:
+    """Have the queue hide a message for a while. Where it cannot, the queue's own timeout holds."""
+    queue_url = settings.queue_url(settings.required("DESTINATION"))
+    timeout_s = min(int(wait_s) + 1, _LONGEST_VISIBILITY_S)
+    try:
+        _sqs().change_message_visibility(QueueUrl=queue_url, ReceiptHandle=handle, VisibilityTimeout=timeout_s)
+    except (BotoCoreError, ClientError) as error:
+        extra = {"message_id": message_id, "reason": type(error).__name__}
+        _LOGGER.warning("wait not set", extra=extra)
 
 
 def count(name: str, value: int, connector: str) -> None:

@@ -23,7 +23,7 @@ from connectors.contract import layout
 from connectors.contract.manifest import Message, RunManifest
 from connectors.contract.receipts import Receipt, Rejection, write_receipts
 from connectors.contract.records import SyncRecord
-from connectors.contract.storage import Storage
+from connectors.contract.storage import NotFoundError, Storage, StorageError
 from connectors.contract.wire import NewerFormatError
 from connectors.errors import ConfigError
 
@@ -53,12 +53,14 @@ class Settlement:
     Attributes:
         waits_s: Message id → seconds to wait before it comes again; those missing here are settled.
         poison: Message id → why it can never be read.
+        unread: Message id → why its run could not be read this time.
         counts: Records by verdict, and calls as ``requests``.
         refused: Why the destination refuses all of it, when it does: our settings are wrong.
     """
 
     waits_s: dict[str, float] = field(default_factory=dict)
     poison: dict[str, str] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     refused: str = ""
 
@@ -83,6 +85,9 @@ class _Told:
     refused: str = ""
 
 
+_Result: TypeAlias = _Told | str | NewerFormatError | StorageError
+
+
 def deliver(
     batch: Sequence[Received], connector: Connector, send: Send, open_folder: OpenFolder, *, concurrency: int = 1
 ) -> Settlement:
@@ -104,15 +109,15 @@ def deliver(
     return settlement
 
 
-def _attempt(
-    connector: Connector, send: Send, run_of: Callable[[str], _Run], received: Received
-) -> _Told | str | NewerFormatError:
-    """Send one message's records. A text says why the message is poison."""
+def _attempt(connector: Connector, send: Send, run_of: Callable[[str], _Run], received: Received) -> _Result:
+    """Send one message's records. A text says why the message is poison, an error why it has to wait."""
     try:
         message = Message.model_validate_json(received.body)
         records = [SyncRecord.model_validate(line) for line in message.lines]
         run = run_of(message.manifest)
-    except NewerFormatError as error:
+    except NotFoundError:
+        return "its manifest is gone"
+    except (NewerFormatError, StorageError) as error:
         return error
     except (ValidationError, layout.LayoutError) as error:
         return f"unreadable: {type(error).__name__}"
@@ -141,11 +146,13 @@ def _open_run(connector: Connector, open_folder: OpenFolder, address: str) -> _R
     return _Run(storage, manifest, connector.options_model.model_validate(manifest.options))
 
 
-def _settle(settlement: Settlement, received: Received, result: _Told | str | NewerFormatError) -> None:
+def _settle(settlement: Settlement, received: Received, result: _Result) -> None:
     if isinstance(result, str):
         settlement.poison[received.message_id] = result
-    elif isinstance(result, NewerFormatError):
-        settlement.waits_s[received.message_id] = _LONGEST_WAIT_S
+    elif isinstance(result, Exception):
+        is_newer = isinstance(result, NewerFormatError)
+        settlement.unread[received.message_id] = str(result)
+        settlement.waits_s[received.message_id] = _LONGEST_WAIT_S if is_newer else wait_s((), received.receives)
     else:
         settlement.counts.update(outcome.verdict.value for outcome in result.outcomes)
         settlement.counts["requests"] += result.requests

@@ -11,6 +11,7 @@ import gzip
 import json
 import random
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,6 +33,9 @@ BATCH_BYTES = 1_048_576
 # this much, so that a batch of them is a comfortable Lambda payload. A larger record travels alone.
 MESSAGE_BYTES = 250_000
 _SEND_TRIES = 6
+# Two characters that SQS replaces or refuses, and JSON text that means the same.
+# Source: Amazon SQS API reference, SendMessage, "MessageBody".
+_ESCAPES = ((b"\xef\xbf\xbe", rb"\ufffe"), (b"\xef\xbf\xbf", rb"\uffff"))
 
 Sleep = Callable[[float], None]
 Ranges = Sequence[tuple[int, int]]
@@ -176,12 +180,26 @@ def _part_messages(
 ) -> Iterator[bytes]:
     """The messages of one part, made while it is read: never more than a message's lines in memory."""
     with storage.open(file.key) as raw, gzip.open(raw, "rb") as stream:
-        lines = (line.rstrip(b"\n") for line in stream)
+        lines = _lines(stream, file)
         at = 0
         for first, last in ranges:
             chosen = _exactly(islice(lines, first - at, last + 1 - at), last - first + 1, file)
             yield from message_bodies(chosen, manifest, address, file.key, first, too_large)
             at = last + 1
+        if at == file.records and next(lines, None) is not None:
+            raise EnqueueError(f"{file.key} should hold {file.records} records and goes on; it was changed")
+
+
+def _lines(stream: Iterable[bytes], file: PartFile) -> Iterator[bytes]:
+    """A part's lines without their ends, as a message may hold them."""
+    try:
+        for line in stream:
+            text = line.rstrip(b"\n")
+            for character, escape in _ESCAPES:
+                text = text.replace(character, escape)
+            yield text
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise EnqueueError(f"{file.key} cannot be unpacked ({error}); it was changed or cut") from error
 
 
 def _exactly(lines: Iterable[bytes], count: int, file: PartFile) -> Iterator[bytes]:

@@ -28,8 +28,15 @@ def queue_url(connector: str) -> str:
 
 
 def concurrency() -> int:
-    """How many requests one function has on their way at once."""
-    return int(os.environ.get("CONCURRENCY", "8"))
+    """How many requests one function has on their way at once.
+
+    Raises:
+        SettingsError: CONCURRENCY is no number.
+    """
+    value = os.environ.get("CONCURRENCY") or "8"
+    if not value.isascii() or not value.isdecimal() or int(value) < 1:
+        raise SettingsError(f"the environment variable CONCURRENCY is {value!r}; it should be a number from 1")
+    return int(value)
 
 
 def allow_loopback() -> bool:

@@ -1,0 +1,102 @@
+"""Data on stdout, everything else on stderr, and no text that could steer a terminal."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cli.console import Output, Voice, printable
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["plain", "Größe 名前 🦊", "two\nlines", "a@b.com", "1\u202f234,50\u00a0€", ""],
+)
+def test_what_a_person_reads_stays_as_it_is(text):
+    assert printable(text) == text
+
+
+@pytest.mark.parametrize(
+    "character",
+    [
+        "\x1b",
+        "\x07",
+        "\x08",
+        "\r",
+        "\t",
+        "\x00",
+        "\x7f",
+        "\x85",
+        "\x9b",
+        "\u202e",
+        "\u2066",
+        "\u200b",
+        "\ufeff",
+        "\ud800",
+    ],
+)
+def test_what_could_steer_a_terminal_is_replaced(character):
+    assert printable(f"a{character}b") == "a\ufffdb"
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_no_text_keeps_a_control_character_and_none_gets_shorter(text):
+    shown = printable(text)
+    assert len(shown) == len(text)
+    assert all(c == "\n" or not (ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or 0x202A <= ord(c) <= 0x202E) for c in shown)
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\u202e[red]x[/red][/]"
+
+
+@pytest.mark.parametrize("method", ["stage", "warn", "fail", "next"])
+def test_messages_go_to_stderr_without_control_characters_and_without_markup(capsys, method):
+    getattr(Voice(), method)(HOSTILE)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "\x1b" not in err
+    assert "\u202e" not in err
+    assert "[red]x[/red][/]" in err
+
+
+def test_a_table_shows_titles_names_and_figures_as_they_are(capsys):
+    Voice().table(f"Job {HOSTILE}", ["", "count"], [[HOSTILE, 1234567], ["[b]", "text"]])
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "\x1b" not in out
+    assert out.count("[red]x[/red][/]") == 2
+    assert "1,234,567" in out
+    assert "[b]" in out
+
+
+def test_quiet_keeps_warnings_and_errors(capsys):
+    voice = Voice(quiet=True)
+    voice.stage("working")
+    voice.next("recsync run")
+    voice.warn("look here")
+    voice.fail("it stopped")
+    assert capsys.readouterr().err == "warning: look here\nerror: it stopped\n"
+
+
+def test_in_json_mode_stdout_holds_the_data_and_nothing_else(capsys):
+    voice = Voice(Output.JSON)
+    voice.stage("working")
+    voice.table("figures", ["", "count"], [["sent", 1]])
+    voice.warn("look here")
+    voice.data({"sent": 1, "name": "Größe"})
+    voice.next("recsync run")
+    assert json.loads(capsys.readouterr().out) == {"sent": 1, "name": "Größe"}
+
+
+def test_in_text_mode_the_data_for_programs_is_left_out(capsys):
+    Voice().data({"sent": 1})
+    assert capsys.readouterr().out == ""
+
+
+def test_a_long_line_is_not_cut_or_wrapped(capsys):
+    Voice().fail("word " * 100)
+    assert len(capsys.readouterr().err.splitlines()) == 1

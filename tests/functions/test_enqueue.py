@@ -1,0 +1,336 @@
+"""Every line of a published run reaches the queue once, in order, in messages of a good size."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import tracemalloc
+from itertools import pairwise
+from urllib.parse import quote_plus
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from connectors.contract.manifest import Message
+from connectors.contract.receipts import Fate
+from connectors.contract.storage import LocalStorage
+from functions.enqueue import (
+    BATCH_BYTES,
+    BATCH_MESSAGES,
+    MESSAGE_BYTES,
+    Enqueued,
+    EnqueueError,
+    enqueue,
+    enqueue_part,
+    manifest_of_event,
+    message_bodies,
+)
+
+KEY = (
+    "etl_jobs/user_personalization/demo/output/braze/"
+    "year=2026/month=11/day=21/time=040000-3f9a2c/_manifest.json"
+)  # fmt: skip
+
+
+def upsert(user_id: str, name: str = "shoe") -> dict[str, object]:
+    return {"userId": user_id, "op": "upsert", "recommendations": [{"itemId": "106", "name": name}]}
+
+
+def users(count: int, name: str = "shoe") -> list[dict[str, object]]:
+    return [upsert(f"user-{number}", name) for number in range(count)]
+
+
+def no_sleep(_: float) -> None:
+    """Time is not what these tests are about."""
+
+
+def messages_of(queue) -> list[Message]:
+    return [Message.model_validate_json(body) for body in queue.taken]
+
+
+def lines_of(messages: list[Message]) -> list[dict[str, object]]:
+    return [line for message in messages for line in message.lines]
+
+
+def test_every_line_of_every_part_is_sent_once_and_in_order(publish, scripted_queue):
+    first, second = users(200), users(30, "bag")
+    run, queue = publish(first, second), scripted_queue()
+    done = enqueue(run.storage, run.key, queue, sleep=no_sleep)
+    messages = messages_of(queue)
+    for file, records in zip(run.manifest.files, (first, second), strict=True):
+        of_part = [message for message in messages if message.file == file.key]
+        assert lines_of(of_part) == records
+        assert of_part[0].first_line == 0
+        assert all(after.first_line == before.last_line + 1 for before, after in pairwise(of_part))
+        assert of_part[-1].last_line == len(records) - 1
+    assert done == Enqueued(messages=len(messages), records=230)
+
+
+def test_a_message_says_which_lines_of_which_run_it_holds(publish, scripted_queue):
+    run, queue = publish(users(3), version=7, records_per_request=2), scripted_queue()
+    enqueue(run.storage, run.key, queue, sleep=no_sleep)
+    head = {"formatVersion": 1, "connector": "braze", "manifest": run.address, "version": 7, "attempt": 1}
+    head["file"] = run.manifest.files[0].key
+    assert [json.loads(body) for body in queue.taken] == [
+        {**head, "from": 0, "to": 1, "lines": users(3)[:2]},
+        {**head, "from": 2, "to": 2, "lines": users(3)[2:]},
+    ]
+
+
+def test_a_message_holds_at_most_one_request_of_the_connector(publish, scripted_queue):
+    run, queue = publish(users(151)), scripted_queue()
+    enqueue(run.storage, run.key, queue, sleep=no_sleep)
+    assert [len(message.lines) for message in messages_of(queue)] == [75, 75, 1]
+
+
+def test_a_message_holds_about_250_kb(publish, scripted_queue):
+    run, queue = publish(users(30, "x" * 20_000)), scripted_queue()
+    enqueue(run.storage, run.key, queue, sleep=no_sleep)
+    assert [len(message.lines) for message in messages_of(queue)] == [12, 12, 6]
+    assert all(len(body.encode()) < MESSAGE_BYTES + 100 for body in queue.taken)
+
+
+def test_large_messages_travel_in_batches_of_at_most_ten_and_one_mebibyte(publish, scripted_queue):
+    run, queue = publish(users(10, "x" * 150_000)), scripted_queue()
+    enqueue(run.storage, run.key, queue, sleep=no_sleep)
+    assert [len(call) for call in queue.calls] == [6, 4]
+    assert all(sum(len(body.encode()) for body in call) <= BATCH_BYTES for call in queue.calls)
+
+
+def test_small_messages_travel_ten_at_a_time(publish, scripted_queue):
+    run, queue = publish(users(23), records_per_request=1), scripted_queue()
+    enqueue(run.storage, run.key, queue, sleep=no_sleep)
+    assert [len(call) for call in queue.calls] == [BATCH_MESSAGES, BATCH_MESSAGES, 3]
+
+
+def test_only_what_the_queue_refused_is_sent_again(publish, scripted_queue):
+    run, queue = publish(users(4), records_per_request=1), scripted_queue([1, 3], [0])
+    done = enqueue(run.storage, run.key, queue, sleep=no_sleep)
+    firsts = [[json.loads(body)["from"] for body in call] for call in queue.calls]
+    assert firsts == [[0, 1, 2, 3], [1, 3], [1]]
+    assert sorted(message.first_line for message in messages_of(queue)) == [0, 1, 2, 3]
+    assert done.messages == 4
+
+
+def test_a_queue_that_keeps_refusing_is_an_error_after_a_few_longer_and_longer_waits(publish, scripted_queue):
+    run, queue, waits_s = publish(users(2), records_per_request=1), scripted_queue(*[[0]] * 99), []
+    with pytest.raises(EnqueueError, match="refused 1 message"):
+        enqueue(run.storage, run.key, queue, sleep=waits_s.append)
+    assert [len(call) for call in queue.calls] == [2, 1, 1, 1, 1, 1]
+    assert all(0 <= wait_s <= min(10, 0.2 * 2**attempt) for attempt, wait_s in enumerate(waits_s))
+
+
+def test_a_record_that_no_message_can_hold_gets_a_receipt_and_its_neighbours_go_on(publish, scripted_queue):
+    records = [upsert("ann"), upsert("bob", "x" * 2_000_000), upsert("cleo")]
+    run, queue = publish(records), scripted_queue()
+    done = enqueue(run.storage, run.key, queue, sleep=no_sleep)
+    assert [(m.first_line, m.last_line, m.lines) for m in messages_of(queue)] == [
+        (0, 0, [upsert("ann")]),
+        (2, 2, [upsert("cleo")]),
+    ]
+    assert [(r.outcome, r.first_line, r.last_line) for r in run.receipts()] == [("tooLarge", 1, 1)]
+    assert run.fates() == [Fate.OPEN, Fate.REJECTED, Fate.OPEN]
+    assert (done.records, done.too_large) == (2, 1)
+
+
+@pytest.mark.parametrize("size", [BATCH_BYTES - 800, BATCH_BYTES - 600, BATCH_BYTES - 400, BATCH_BYTES - 200])
+def test_a_record_near_the_limit_is_either_sent_within_it_or_receipted(publish, scripted_queue, size):
+    run, queue = publish([upsert("ann", "x" * size)]), scripted_queue()
+    done = enqueue(run.storage, run.key, queue, sleep=no_sleep)
+    assert done.messages + done.too_large == 1
+    assert all(len(body.encode()) <= BATCH_BYTES for body in queue.taken)
+
+
+def test_a_run_that_someone_else_reads_is_left_alone_and_says_so(publish, scripted_queue):
+    run, queue = publish(users(3), acknowledge="onWrite"), scripted_queue()
+    done = enqueue(run.storage, run.key, queue, sleep=no_sleep)
+    assert "onWrite" in done.skipped
+    assert (queue.calls, run.receipts()) == ([], [])
+
+
+def test_a_run_with_nothing_to_send_sends_nothing(publish, scripted_queue):
+    run, queue = publish(), scripted_queue()
+    assert enqueue(run.storage, run.key, queue, sleep=no_sleep) == Enqueued()
+    assert queue.calls == []
+
+
+@pytest.mark.parametrize("count", [2, 4], ids=["shorter", "longer"])
+def test_a_part_that_does_not_hold_what_its_manifest_says_is_refused(publish, scripted_queue, count):
+    run = publish(users(3))
+    lines = b"".join(json.dumps(record).encode() + b"\n" for record in users(count))
+    run.storage.put(run.manifest.files[0].key, gzip.compress(lines))
+    with pytest.raises(EnqueueError, match=r"should hold 3 records"):
+        enqueue(run.storage, run.key, scripted_queue(), sleep=no_sleep)
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-20], lambda data: b"x" * len(data)], ids=["cut", "not gzip"])
+def test_a_damaged_part_is_refused_by_name(publish, scripted_queue, damage):
+    run = publish(users(3))
+    file = run.manifest.files[0].key
+    run.storage.put(file, damage(run.storage.get(file).data))
+    with pytest.raises(EnqueueError, match="part-00000-0-000"):
+        enqueue(run.storage, run.key, scripted_queue(), sleep=no_sleep)
+
+
+def test_only_the_ranges_asked_for_are_sent(publish, scripted_queue):
+    run, queue = publish(users(10)), scripted_queue()
+    done, file = Enqueued(), run.manifest.files[0]
+    enqueue_part(run.storage, run.key, run.manifest, file, queue, [(1, 2), (5, 5), (9, 9)], done, sleep=no_sleep)
+    assert [(m.first_line, m.last_line) for m in messages_of(queue)] == [(1, 2), (5, 5), (9, 9)]
+    assert lines_of(messages_of(queue)) == [users(10)[line] for line in (1, 2, 5, 9)]
+    assert done == Enqueued(messages=3, records=4)
+
+
+HOSTILE = [
+    "a@b.com",
+    "two words",
+    "x" * 200,
+    "🦊 “quoted” \\ \" ' / \t",
+    "\x00\x1b[31m",
+    "名前",
+    "\ufffe\uffff",
+    "'; --",
+]
+
+
+def test_user_ids_of_any_kind_pass_unchanged(publish, scripted_queue):
+    run, queue = publish([upsert(user_id) for user_id in HOSTILE]), scripted_queue()
+    enqueue(run.storage, run.key, queue, sleep=no_sleep)
+    assert [line["userId"] for line in lines_of(messages_of(queue))] == HOSTILE
+
+
+def test_a_message_holds_no_character_that_sqs_refuses_or_replaces(publish, scripted_queue):
+    # Source: Amazon SQS API reference, SendMessage: #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 on.
+    run, queue = publish([upsert("ann\ufffe", "\uffff\ufffd\u007f\x01")]), scripted_queue()
+    enqueue(run.storage, run.key, queue, sleep=no_sleep)
+    assert all(c >= " " and c not in "\ufffe\uffff" for body in queue.taken for c in body)
+    assert lines_of(messages_of(queue)) == [upsert("ann\ufffe", "\uffff\ufffd\u007f\x01")]
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sizes=st.lists(st.sampled_from([0, 9, 500, 60_000, 125_000, 249_000, 1_048_000, 1_100_000]), max_size=30),
+    most=st.integers(1, 8),
+    first_line=st.integers(0, 10**7),
+)
+def test_messages_of_any_sizes_put_together_are_the_part(publish_manifest, sizes, most, first_line):
+    manifest = publish_manifest.model_copy(update={"records_per_request": most})
+    records = [upsert(str(number), "é" * (size // 2)) for number, size in enumerate(sizes)]
+    lines = [json.dumps(record, ensure_ascii=False).encode() for record in records]
+    too_large = []
+    bodies = list(message_bodies(iter(lines), manifest, "/x/_manifest.json", "part", first_line, too_large))
+    messages = [Message.model_validate_json(body) for body in bodies]
+    held = {m.first_line + offset: line for m in messages for offset, line in enumerate(m.lines)}
+    receipted = {receipt.first_line for receipt in too_large}
+    assert held.keys().isdisjoint(receipted)
+    assert held.keys() | receipted == set(range(first_line, first_line + len(records)))
+    assert all(held[line] == records[line - first_line] for line in held)
+    assert all(m.last_line - m.first_line + 1 == len(m.lines) <= most for m in messages)
+    assert all(len(body) <= BATCH_BYTES for body in bodies)
+    shared = [body for body, message in zip(bodies, messages, strict=True) if len(message.lines) > 1]
+    assert all(len(body) <= MESSAGE_BYTES + 100 for body in shared)
+    assert all(len(lines[line - first_line]) > 1_000_000 for line in receipted)
+
+
+@pytest.fixture
+def publish_manifest(publish):
+    return publish().manifest
+
+
+def noise(number: int) -> str:
+    return "".join(hashlib.sha256(f"{number}-{block}".encode()).hexdigest() for block in range(4))
+
+
+class Discard:
+    """A queue that remembers nothing, but calls back when it is first used."""
+
+    def __init__(self, on_first):
+        self._on_first = on_first
+
+    def send(self, bodies):
+        self._on_first()
+        self._on_first = lambda: None
+        return []
+
+
+def test_the_first_messages_leave_when_little_of_the_part_is_read(publish, folder):
+    run = publish([upsert(str(number), noise(number)) for number in range(20_000)])
+    streams, read_bytes = [], []
+
+    class WatchedStorage(LocalStorage):
+        def open(self, key):
+            streams.append(super().open(key))
+            return streams[-1]
+
+    enqueue(WatchedStorage(folder), run.key, Discard(lambda: read_bytes.append(streams[-1].tell())), sleep=no_sleep)
+    assert read_bytes[0] < run.manifest.files[0].size_bytes / 5
+
+
+def test_memory_does_not_grow_with_the_part(publish):
+    run = publish([upsert(str(number), noise(number)) for number in range(20_000)])
+    tracemalloc.start()
+    try:
+        enqueue(run.storage, run.key, Discard(lambda: None), sleep=no_sleep)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert run.manifest.files[0].size_bytes > 2_500_000
+    assert peak_bytes < 2_000_000
+
+
+def test_an_eventbridge_event_names_the_manifest_by_its_raw_key():
+    event = {"detail-type": "Object Created", "detail": {"bucket": {"name": "shop"}, "object": {"key": KEY}}}
+    assert manifest_of_event(json.dumps(event)) == ("shop", KEY)
+
+
+def test_an_s3_notification_names_the_manifest_by_its_encoded_key():
+    event = {"Records": [{"s3": {"bucket": {"name": "shop"}, "object": {"key": quote_plus(KEY, safe="/")}}}]}
+    assert "%3D" in json.dumps(event)
+    assert manifest_of_event(json.dumps(event)) == ("shop", KEY)
+
+
+def test_a_raw_key_is_not_decoded_a_second_time():
+    event = {"detail": {"bucket": {"name": "shop"}, "object": {"key": quote_plus(KEY, safe="/")}}}
+    assert manifest_of_event(json.dumps(event)) is None
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        KEY.replace("_manifest.json", "part-00000-0-000.jsonl.gz"),
+        KEY.replace("_manifest.json", "_SUCCESS"),
+        KEY.replace("_manifest.json", "._manifest.json.crc"),
+        KEY.replace("_manifest.json", "_temporary/0/_manifest.json"),
+        KEY.replace("demo/", "../demo/"),
+        KEY.replace("demo/", "%2e%2e/"),
+        KEY.replace("user_personalization", "unknown"),
+        KEY.replace("etl_jobs/", ""),
+        KEY.replace("output/braze/", "output/br aze/"),
+        "etl_jobs/user_personalization/demo/output/braze/state/_current.json",
+        "etl_jobs/user_personalization/demo/config.json",
+        "photo.jpg",
+        "",
+    ],
+)
+def test_events_of_other_objects_are_nobodys_manifest(key):
+    raw = {"detail": {"bucket": {"name": "shop"}, "object": {"key": key}}}
+    encoded = {"Records": [{"s3": {"bucket": {"name": "shop"}, "object": {"key": quote_plus(key, safe="/")}}}]}
+    assert manifest_of_event(json.dumps(raw)) is None
+    assert manifest_of_event(json.dumps(encoded)) is None
+
+
+@pytest.mark.parametrize(
+    "event",
+    [{"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "shop"}, {"Records": []}, {"Records": None}, {}],
+    ids=["test event", "no records", "null records", "empty"],
+)
+def test_events_without_an_object_are_nobodys_manifest(event):
+    assert manifest_of_event(json.dumps(event)) is None
+
+
+@pytest.mark.parametrize("body", ["", "no json", "[]", "1", "null"])
+def test_a_body_that_is_no_object_is_an_error(body):
+    with pytest.raises(ValueError, match=r"Expecting value|no JSON object"):
+        manifest_of_event(body)
