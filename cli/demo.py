@@ -77,7 +77,7 @@ def _day(path: Path, day: int, connector: BrazeConnector, braze: BrazeEmulator, 
     folder = JobFolder.parse(str(path))
     voice.stage(f"day {day}: {folder.job}")
     before = asdict(braze.account.stats)
-    counts = dict(run_job(folder, voice)[0].counts)
+    counts = dict(run_job(folder, voice).synced[0].counts)
     counts |= embedded.total(deliver_job(folder, connector, voice)[-1:])
     counts["dataPoints"] = braze.account.stats.data_points - before["data_points"]
     figures = {name: counts[name] for name in _FIGURES.values()}

@@ -13,7 +13,15 @@ import typer
 from cli import embedded
 from cli.console import Output, Voice
 from cli.local_spark import JavaError
-from cli.run import UsageError, connectors_of, deliver_job, destination_of, local_folder, run_job
+from cli.run import (
+    UsageError,
+    check_config,
+    connectors_of,
+    deliver_job,
+    destination_of,
+    local_folder,
+    run_job,
+)
 from connectors.contract.storage import StorageError
 from connectors.contract.wire import NewerFormatError
 from connectors.errors import ConnectorError
@@ -37,21 +45,51 @@ NoColorOption = Annotated[bool, typer.Option("--no-color", help="Plain text. NO_
 
 
 @app.command()
-def run(
+def validate(
     folder: Folder, output: OutputOption = Output.TEXT, quiet: QuietOption = False, no_color: NoColorOption = False
+) -> None:
+    """Name every mistake of a job's config.json. Reads nothing else, and needs no Spark.
+
+    Example: recsync validate sample/etl_jobs/related_items/similar_items
+    """
+    voice = Voice(output, quiet, no_color)
+    mistakes, warnings = check_config(local_folder(folder))
+    for warning in warnings:
+        voice.warn(warning)
+    voice.data({"mistakes": mistakes, "warnings": warnings})
+    if mistakes:
+        voice.fail("\n".join(mistakes))
+        raise typer.Exit(2)
+    voice.stage("config.json is right")
+    voice.next(f"recsync run {shlex.quote(folder)}")
+
+
+@app.command()
+def run(
+    folder: Folder,
+    full: Annotated[bool, typer.Option("--full", help="Send everyone once; needs no readable snapshot.")] = False,
+    output: OutputOption = Output.TEXT,
+    quiet: QuietOption = False,
+    no_color: NoColorOption = False,
 ) -> None:
     """Compute what changed and publish it, on Spark on this machine.
 
     Example: recsync run sample/etl_jobs/related_items/similar_items
     """
     voice = Voice(output, quiet, no_color)
-    results = run_job(local_folder(folder), voice)
-    for result in results:
-        title = f"{result.connector}: run {result.run_id}, version {result.version}"
-        voice.table(title, ["", "count"], [[name, value] for name, value in result.counts.items()])
-        if not result.counts["records"]:
-            voice.stage(f"{result.connector}: nothing to send, 0 records: every user was told this before")
-    voice.data({"runs": [{**vars(result), "counts": dict(result.counts)} for result in results]})
+    result = run_job(local_folder(folder), voice, is_full=full)
+    for one in result.synced:
+        title = f"{one.connector}: run {one.run_id}, version {one.version}"
+        voice.table(title, ["", "count"], [[name, value] for name, value in one.counts.items()])
+        if not one.counts["records"]:
+            voice.stage(f"{one.connector}: nothing to send, 0 records: every user was told this before")
+    stopped = {name: str(error) for name, error in result.stopped.items()}
+    for name, reason in stopped.items():
+        voice.fail(f"{name}: {reason}")
+    runs = [{**vars(one), "counts": dict(one.counts)} for one in result.synced]
+    voice.data({"runs": runs, "stopped": stopped})
+    if stopped:
+        raise typer.Exit(result.exit_code)
     voice.next(f"recsync deliver {shlex.quote(folder)}")
 
 

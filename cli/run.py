@@ -18,7 +18,7 @@ from connectors.contract.storage import open_storage
 from connectors.http import Sender
 
 if TYPE_CHECKING:
-    from glue_jobs.sync import SyncResult
+    from glue_jobs.sync import RunResult
 
 CONCURRENCY = 8
 
@@ -44,11 +44,25 @@ def local_folder(text: str) -> JobFolder:
         raise UsageError(str(error)) from error
 
 
-def run_job(folder: JobFolder, voice: Voice) -> list[SyncResult]:
+def check_config(folder: JobFolder) -> tuple[list[str], list[str]]:
+    """The mistakes and the warnings of a job's config.json, a sentence each."""
+    from glue_jobs.config import load_config
+    from glue_jobs.errors import ConfigError
+
+    try:
+        return [], load_config(open_storage(folder.root)).warnings
+    except ConfigError as error:
+        return str(error).splitlines(), []
+
+
+def run_job(folder: JobFolder, voice: Voice, *, is_full: bool = False) -> RunResult:
     """Run a job here, on Spark in local mode.
 
+    Args:
+        is_full: Send everyone once, whatever he was told.
+
     Raises:
-        SyncError: The run stopped; nothing of it is visible.
+        SyncError: There is nothing to run on; nothing was changed.
         JavaError: There is no Java to run Spark with.
     """
     os.environ.update(local_spark.environment(os.environ))
@@ -58,7 +72,7 @@ def run_job(folder: JobFolder, voice: Voice) -> list[SyncResult]:
     def report(text: str) -> None:
         voice.warn(text.removeprefix("warning: ")) if text.startswith("warning: ") else voice.stage(text)
 
-    return sync.run(glue.session(), folder, now=datetime.now(UTC), report=report)
+    return sync.run(glue.session(), folder, now=datetime.now(UTC), report=report, is_full=is_full)
 
 
 def deliver_job(folder: JobFolder, connector: Connector, voice: Voice) -> list[embedded.Delivery]:

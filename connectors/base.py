@@ -10,9 +10,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from connectors.contract.manifest import Acknowledge
@@ -104,6 +104,16 @@ class ChangePolicy(OptionsModel):
     compare: Literal["exact", "set", "topK"] = "exact"
     k: int | None = Field(default=None, ge=1)
     refresh_after_days: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.compare == "topK") != (self.k is not None):
+            raise ValueError('"k" says how many items "topK" compares: give both or neither')
+        return self
+
+    def comparison(self) -> ChangePolicy:
+        """How lists are compared, and nothing else."""
+        return self.model_copy(update={"refresh_after_days": None})
 
 
 class SyncOptions(OptionsModel):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812 - the field's own short name
 
 from glue_jobs.config import Merge
@@ -36,40 +36,50 @@ class RankedList:
 
 def users_of_lines(lines: DataFrame) -> DataFrame:
     """user_personalization: each line of the batch (BATCH_LINE) is its user's. MEETING rows."""
+    kind = F.when(F.col("kind") == "good", "list").otherwise(F.col("kind"))
     return _shaped(
-        lines.withColumnsRenamed({"key": "userId"})
-        .withColumn("kind", _kind_of_line())
-        .withColumn("isLine", F.lit(True))
+        lines.withColumnsRenamed({"key": "userId"}).withColumn("kind", kind).withColumn("isLine", F.lit(True))
     )
+
+
+def numbered(lines: DataFrame) -> DataFrame:
+    """related_items: the lines of the batch (BATCH_LINE), and `nth`: a line's place among those for its item.
+
+    Good lines come first: one that failed or broke does not hide another that answers.
+    """
+    in_order = Window.partitionBy("key").orderBy(F.col("kind") != "good", *_POSITION)
+    return lines.withColumn("nth", F.row_number().over(in_order))
 
 
 def users_of_items(lines: DataFrame, mapping: DataFrame) -> DataFrame:
     """related_items: each user gets the lines of the items he is mapped to.
 
     Args:
-        lines: BATCH_LINE. Read twice: persist it.
-        mapping: userId, itemId, rank, POSITION. An item's first line answers for it.
+        lines: As `numbered` gives them; an item's first line answers for it. Read twice: persist them.
+        mapping: As `mapping.read_mapping` gives it.
 
     Returns:
-        MEETING rows: one a mapping row (list, failed or unmatched), and one a line, to be counted.
+        MEETING rows: one a mapping row (list, failed, broken, unmatched or mappingBroken), and one a line
+        (line, duplicate, failed or broken), to be counted.
     """
-    answers = (
-        lines.where(F.col("key").isNotNull() & (F.col("kind") != "broken"))
-        .groupBy(F.col("key").alias("itemId"))
-        .agg(
-            F.min_by(F.struct(_kind_of_line().alias("kind"), "itemIds", "scores"), F.struct(*_POSITION)).alias("answer")
-        )
-        .select("itemId", "answer.*")
+    is_good = F.col("kind") == "good"
+    answers = lines.where(F.col("key").isNotNull() & (F.col("nth") == 1)).select(
+        F.col("key").alias("itemId"),
+        F.when(is_good, "list").otherwise(F.col("kind")).alias("kind"),
+        "itemIds",
+        "scores",
     )
     attributed = (
         mapping.join(answers, on="itemId", how="left")
-        .withColumn("kind", F.coalesce("kind", F.lit("unmatched")))
+        .withColumn(
+            "kind", F.when(F.col("text").isNotNull(), "mappingBroken").otherwise(F.coalesce("kind", F.lit("unmatched")))
+        )
         .withColumn("isLine", F.lit(False))
         .withColumnsRenamed({"itemId": "queryItemId"})
     )
-    is_good = F.col("kind") == "good"
-    counted = lines.select(F.when(is_good, "line").otherwise(F.col("kind")).alias("kind"), "text", "reason", *_POSITION)
-    return _shaped(attributed).unionByName(_shaped(counted.withColumn("isLine", F.lit(True))))
+    counted = F.when(is_good & (F.col("nth") > 1), "duplicate").when(is_good, "line").otherwise(F.col("kind"))
+    each_line = lines.select(counted.alias("kind"), F.lit(True).alias("isLine"), "text", "reason", *_POSITION)
+    return _shaped(attributed).unionByName(_shaped(each_line))
 
 
 def meet(rows: DataFrame, told: DataFrame) -> DataFrame:
@@ -87,36 +97,31 @@ def meet(rows: DataFrame, told: DataFrame) -> DataFrame:
     )
 
 
-def merge(lists: Sequence[RankedList], policy: Merge, max_items: int | None) -> list[str]:
+def merge(lists: Sequence[RankedList], policy: Merge) -> list[str]:
     """One list of several, no item twice: the first occurrence wins.
 
     Args:
         lists: In the order of the user's items.
         policy: ``roundRobin`` takes the best of each in turn, ``concatenate`` one list after the other,
             ``score`` the highest score first; what has no score follows, in turn.
-        max_items: Where to cut; None keeps all.
     """
     if policy == "concatenate":
         ranked = [item for one in lists for item in one.item_ids]
     else:
         ranked = [item for turn in zip_longest(*(one.item_ids for one in lists)) for item in turn if item is not None]
     if policy == "score":
-        best = _best_scores(lists)
+        best = best_scores(lists)
         ranked.sort(key=lambda item: -best.get(item, float("-inf")))
-    return list(dict.fromkeys(ranked))[:max_items]
+    return list(dict.fromkeys(ranked))
 
 
-def _best_scores(lists: Sequence[RankedList]) -> dict[str, float]:
+def best_scores(lists: Sequence[RankedList]) -> dict[str, float]:
+    """Each item's highest score; items without one are missing."""
     best: dict[str, float] = {}
     for one in lists:
         for item, score in zip(one.item_ids, one.scores or (), strict=False):
             best[item] = max(score, best.get(item, score))
     return best
-
-
-def _kind_of_line() -> Column:
-    """A good line is a list to whom it reaches; failed and broken keep their kind."""
-    return F.when(F.col("kind") == "good", "list").otherwise(F.col("kind"))
 
 
 def _shaped(rows: DataFrame) -> DataFrame:

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from connectors import registry
 from connectors.base import OptionsModel, SyncOptions
 from connectors.contract import layout
+from connectors.contract.records import SCORE
 from connectors.contract.storage import NotFoundError, Storage
 from connectors.errors import UnknownConnectorError
 from glue_jobs.errors import ConfigError
@@ -98,24 +99,8 @@ class JobConfig:
 
 # Rules of the format that this release does not apply. Setting one is refused, never ignored.
 _NOT_BUILT = {
-    "recommendations": (
-        "minItems",
-        "minScore",
-        "includeScores",
-        "onMissingMetadata",
-        "itemFilter",
-        "fallback",
-        "holdout",
-        "relatedItems.excludeMappedItems",
-    ),
-    "connectors": (
-        "rankPrefix",
-        "onOversize",
-        "onUserRemoved",
-        "onAttributeRetired",
-        "updateExistingOnly",
-        "changePolicy",
-    ),
+    "recommendations": ("minItems", "minScore", "itemFilter", "fallback", "holdout"),
+    "connectors": ("onOversize",),
 }
 
 
@@ -154,6 +139,7 @@ def parse_config(raw: Any) -> JobConfig:
     for name, own in options.items():
         if own is not None:
             mistakes += _unbuilt(own, _NOT_BUILT["connectors"], f"connectors.{name}")
+    mistakes += _clashes(root, options)
     if mistakes or root is None:
         raise ConfigError("\n".join([f"{layout.CONFIG} has {len(mistakes)} mistake(s):", *sorted(set(mistakes))]))
     return JobConfig(
@@ -161,9 +147,23 @@ def parse_config(raw: Any) -> JobConfig:
         root.perform_delta_check,
         root.save_batch_inference_errors,
         root.recommendations,
-        {name: own for name, own in options.items() if own is not None},
+        {name: _carrying(root.recommendations, own) for name, own in options.items() if own is not None},
         list(_warnings(raw, is_historic)),
     )
+
+
+def _carrying(recommendations: Recommendations, own: SyncOptions) -> SyncOptions:
+    """The options, with the score as the first field of every item where it is asked for."""
+    if not recommendations.include_scores:
+        return own
+    return own.model_copy(update={"item_metadata_fields": [SCORE, *own.item_metadata_fields]})
+
+
+def _clashes(root: _Root | None, options: Mapping[str, SyncOptions | None]) -> Iterator[str]:
+    """Settings that are right alone and wrong together."""
+    for name, own in options.items() if root and root.recommendations.include_scores else ():
+        if own is not None and SCORE in own.item_metadata_fields:
+            yield f"connectors.{name}.itemMetadataFields names {SCORE!r}, which includeScores takes; drop one of them"
 
 
 def _connector(name: str, own: Any, is_historic: bool, mistakes: list[str]) -> SyncOptions | None:

@@ -1,6 +1,6 @@
 """Items with their metadata: each item is projected and serialised once, records are put together from that.
 
-A record's fingerprint follows from its items' digests, so an unchanged user's record is never built.
+A list's fingerprint follows from its items' hashes, so an unchanged user's record is never built.
 """
 
 from __future__ import annotations
@@ -8,130 +8,185 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
+from connectors.base import ChangePolicy
+from connectors.contract.records import ITEM_ID, SCORE
 
-from connectors.contract import layout
-from connectors.contract.records import ITEM_ID
-from connectors.contract.storage import Storage
-from glue_jobs.errors import ConfigError
-from glue_jobs.schemas import ITEM
-from glue_jobs.sources import parsed_lines, shown
+_HASH_BYTES = 8
+_OF_NULL = bytes(_HASH_BYTES)
+
+# Item id → the hashes of its listed fields, one after the other.
+HashesOf = Callable[[str], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """An item as it stands in a record.
+    """An item's metadata, cut to the listed fields.
 
     Attributes:
-        json: The item object, as UTF-8 JSON.
-        digest: Eight bytes of hash over it.
+        tail: What follows the id in the item's JSON object: ``,"name":"Tan Backpack"}``.
+        hashes: Eight bytes of hash for each field, in order; zeros for a missing value.
     """
 
-    json: bytes
-    digest: bytes
+    tail: bytes
+    hashes: bytes
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Every item's piece, for one connector's fields. Ships to the workers whole.
+    """Every item's piece, for one connector's fields. Ships to the workers.
 
     Attributes:
         fields: The metadata fields of every item, in order.
-        pieces: Item id → piece. An item that is not here has no metadata: its fields are null.
+        pieces: Item id → piece. An item that is not here has no metadata.
+        scored: Whether every item carries the recommender's score, right behind its id.
+        known: Item id → hashes of the same fields, as the committed run knew them; None when it kept none.
     """
 
     fields: Sequence[str]
     pieces: Mapping[str, Piece] = field(default_factory=dict)
+    scored: bool = False
+    known: Mapping[str, bytes] | None = None
 
-    def piece(self, item_id: str) -> Piece:
-        """The item's piece; one of nulls when there is no metadata for it."""
-        return self.pieces.get(item_id) or item_piece({ITEM_ID: item_id}, self.fields)
+    def knows(self, item_id: str) -> bool:
+        """Whether there is metadata for the item."""
+        return item_id in self.pieces
 
-    def fingerprint(self, item_ids: Sequence[str], settings: bytes) -> int:
-        """A signed 64-bit hash of a list as it would be sent under these settings."""
-        digest = hashlib.blake2b(settings, digest_size=8)
-        for item_id in item_ids:
-            digest.update(self.piece(item_id).digest)
-        return int.from_bytes(digest.digest(), "big", signed=True)
+    def hashes(self, item_id: str) -> bytes:
+        """The hashes of the item's fields."""
+        piece = self.pieces.get(item_id)
+        return piece.hashes if piece else _OF_NULL * len(self.fields)
 
-    def upsert_line(self, user_id: str, item_ids: Sequence[str], query_item_ids: Sequence[str]) -> bytes:
+    def known_hashes(self, item_id: str) -> bytes:
+        """The hashes of the item's fields, as the committed run knew them."""
+        return (self.known or {}).get(item_id) or _OF_NULL * len(self.fields)
+
+    def item(self, item_id: str, score: float | None) -> bytes:
+        """The item as it stands in a record; its fields are null when there is no metadata for it."""
+        piece = self.pieces.get(item_id) or item_piece({}, self.fields)
+        middle = b',"score":%b' % to_json(score) if self.scored else b""
+        return b'{"itemId":%b%b%b' % (to_json(item_id), middle, piece.tail)
+
+    def upsert_line(
+        self,
+        user_id: str,
+        item_ids: Sequence[str],
+        scores: Sequence[float | None] | None = None,
+        query_item_ids: Sequence[str] = (),
+        changed: Sequence[str] | None = None,
+    ) -> bytes:
         """The user's SyncRecord as one line of JSON, with its end."""
-        parts = [b'{"userId":', _json(user_id), b',"op":"upsert","recommendations":[']
-        parts.append(b",".join(self.piece(item_id).json for item_id in item_ids))
-        parts.append(b"]")
+        scored = zip(item_ids, scores or [None] * len(item_ids), strict=True)
+        parts = [b'{"userId":', to_json(user_id), b',"op":"upsert","recommendations":[']
+        parts += [b",".join(self.item(item_id, score) for item_id, score in scored), b"]"]
         if query_item_ids:
-            parts += [b',"queryItemIds":', _json(query_item_ids)]
+            parts += [b',"queryItemIds":', to_json(query_item_ids)]
+        if changed:
+            parts += [b',"changed":', to_json(changed)]
         return b"".join([*parts, b"}\n"])
 
 
-def item_piece(metadata: Mapping[str, Any], fields: Sequence[str]) -> Piece:
-    """An item cut to some fields: ``itemId`` first, then each field in order; a missing value is null."""
-    item = {ITEM_ID: metadata[ITEM_ID]} | {name: _finite(metadata.get(name)) for name in fields}
-    data = _json(item)
-    return Piece(data, hashlib.blake2b(data, digest_size=8).digest())
+def clear_line(user_id: str) -> bytes:
+    """The tombstone as one line of JSON, with its end."""
+    return b'{"userId":%b,"op":"clear"}\n' % to_json(user_id)
 
 
-def parse_item(line: bytes, fields: Sequence[str]) -> tuple[Any, ...] | None:
-    """One line of item metadata as a row of ITEM without its position; None when it is blank."""
-    try:
-        text = line.decode("utf-8").removeprefix("\ufeff").strip()
-        if not text:
-            return None
-        data = json.loads(text, parse_constant=lambda _: None)
-    except (ValueError, RecursionError) as error:
-        return ("broken", None, None, None, shown(line), f"not a JSON line in UTF-8: {error}")
-    item_id = data.get("id") if isinstance(data, dict) else None
-    if isinstance(item_id, int) and not isinstance(item_id, bool):
-        item_id = str(item_id)
-    if not isinstance(item_id, str) or not item_id:
-        return ("broken", None, None, None, shown(line), "id is missing")
-    piece = item_piece(data | {ITEM_ID: item_id}, fields)
-    return ("good", item_id, piece.json, piece.digest, None, None)
+def fingerprint(
+    item_ids: Sequence[str],
+    hashes_of: HashesOf,
+    settings: bytes,
+    policy: ChangePolicy,
+    scores: Sequence[float | None] | None = None,
+) -> int:
+    """A signed 64-bit hash of as much of a list as the policy compares.
 
+    ``exact``: all of it, in order. ``set``: all of it in any order. ``topK``: the first k, in order.
 
-def read_items(spark: SparkSession, storage: Storage, fields: Sequence[str]) -> DataFrame | None:
-    """The item metadata of a job folder, cut to these fields (ITEM); None when there is none.
-
-    Raises:
-        ConfigError: Fields are asked for and no metadata is there.
+    Args:
+        settings: A hash of every setting that shapes what is sent.
+        scores: Where records carry them: one an item.
     """
-    keys = [entry.key for entry in storage.list(layout.METADATA) if entry.key.endswith((".json", ".json.gz"))]
-    if not keys and fields:
-        raise ConfigError(
-            f"itemMetadataFields asks for {', '.join(fields)}, and {storage.root}/{layout.METADATA} holds no .json file"
-        )
-    if not keys or not fields:
-        return None
-    return parsed_lines(spark, [storage.uri(key) for key in keys], lambda line: parse_item(line, fields), ITEM)
+    entries = [_entry(item_id, hashes_of(item_id)) for item_id in item_ids]
+    if scores is not None:
+        entries = [entry + _packed(score) for entry, score in zip(entries, scores, strict=True)]
+    compared = sorted(entries) if policy.compare == "set" else entries[: policy.k]
+    digest = hashlib.blake2b(settings, digest_size=_HASH_BYTES)
+    for entry in compared:
+        digest.update(entry)
+    return int.from_bytes(digest.digest(), "big", signed=True)
 
 
-def catalogue(items: DataFrame | None, fields: Sequence[str]) -> tuple[Catalogue, dict[str, int]]:
-    """The pieces of all items, and how many lines were broken or named an item again. The first line wins."""
-    pieces: dict[str, Piece] = {}
-    counts = {"metadataLinesBroken": 0, "metadataDuplicates": 0}
-    for row in _in_order(items):
-        if row.kind == "broken":
-            counts["metadataLinesBroken"] += 1
-        elif row.itemId in pieces:
-            counts["metadataDuplicates"] += 1
-        else:
-            pieces[row.itemId] = Piece(bytes(row.json), bytes(row.digest))
-    return Catalogue(tuple(fields), pieces), counts
+def changed_fields(
+    fields: Sequence[str], before: Sequence[str], were: HashesOf, after: Sequence[str], are: HashesOf
+) -> list[str]:
+    """The fields of a list whose values differ, rank by rank, between what was told and now.
+
+    Args:
+        fields: The metadata fields, in the order of the hashes.
+        before: The item ids told, and `were` their hashes then.
+        after: The item ids now, and `are` their hashes.
+    """
+    old, new = [were(item_id) for item_id in before], [are(item_id) for item_id in after]
+    changed = [ITEM_ID] if list(before) != list(after) else []
+    for position, name in enumerate(fields):
+        at = slice(position * _HASH_BYTES, (position + 1) * _HASH_BYTES)
+        if [hashes[at] for hashes in old] != [hashes[at] for hashes in new]:
+            changed.append(name)
+    return changed
 
 
-def _in_order(items: DataFrame | None) -> Iterator[Any]:
-    rows = items.collect() if items is not None else []
-    return iter(sorted(rows, key=lambda row: (row.file, row.block, row.row)))
+def item_piece(metadata: Mapping[str, Any], fields: Sequence[str]) -> Piece:
+    """An item's metadata cut to some fields, in their order; a missing value is null."""
+    values = [to_json(metadata.get(name)) for name in fields]
+    tail = b"".join(b",%b:%b" % (to_json(name), value) for name, value in zip(fields, values, strict=True))
+    return Piece(tail + b"}", b"".join(map(_value_hash, values)))
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no infinity: a number too large to be one has no value."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def types_of(metadata: Mapping[str, Any], fields: Sequence[str]) -> str:
+    """One letter a field: s(tring), n(umber), b(oolean), a(rray), o(bject), 0 for null, - when it is not there."""
+    return "".join(_letter(metadata[name]) if name in metadata else "-" for name in fields)
 
 
-def _json(data: Any) -> bytes:
+def finite(value: Any) -> tuple[Any, int]:
+    """A value JSON can hold, and how many numbers in it had to become null: JSON has no infinity."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None, 1
+    if isinstance(value, list):
+        pairs = [finite(element) for element in value]
+        return [element for element, _ in pairs], sum(count for _, count in pairs)
+    if isinstance(value, dict):
+        found = {name: finite(element) for name, element in value.items()}
+        return {name: pair[0] for name, pair in found.items()}, sum(pair[1] for pair in found.values())
+    return value, 0
+
+
+def to_json(data: Any) -> bytes:
+    """Compact JSON in UTF-8. Half a surrogate pair is no text and becomes a question mark."""
     return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def metadata_fields(item_fields: Iterable[str], *, scored: bool) -> list[str]:
+    """The fields that come from item metadata: all that items carry, but for the score."""
+    return [name for name in item_fields if not (scored and name == SCORE)]
+
+
+def _entry(item_id: str, hashes: bytes) -> bytes:
+    """Eight bytes of hash over an item as a list holds it."""
+    return hashlib.blake2b(item_id.encode("utf-8", "surrogatepass") + b"\0" + hashes, digest_size=_HASH_BYTES).digest()
+
+
+def _value_hash(value: bytes) -> bytes:
+    return _OF_NULL if value == b"null" else hashlib.blake2b(value, digest_size=_HASH_BYTES).digest()
+
+
+def _packed(score: float | None) -> bytes:
+    return struct.pack(">d", math.nan if score is None else score)
+
+
+def _letter(value: Any) -> str:
+    names = {str: "s", bool: "b", int: "n", float: "n", list: "a", dict: "o"}
+    return names.get(type(value), "0")

@@ -6,10 +6,14 @@ tasks apply it to each user in turn, so that what is decided here is all that ha
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Literal
+
+_OF_A_CLEAR = 0  # the fingerprint of a user who was told to be cleared: a clear is known, or None like any other
 
 
 class Verdict(StrEnum):
@@ -18,13 +22,16 @@ class Verdict(StrEnum):
     NEW = "new"
     CHANGED = "changed"
     REPEATED = "repeated"
+    REFRESHED = "refreshed"
+    CLEARED = "cleared"
     UNCHANGED = "unchanged"
     FAILED = "failed"
     GONE = "gone"
+    FORGOTTEN = "forgotten"
     EMPTY = "empty"
 
 
-SENT = frozenset({Verdict.NEW, Verdict.CHANGED, Verdict.REPEATED})
+UPSERTS = frozenset({Verdict.NEW, Verdict.CHANGED, Verdict.REPEATED, Verdict.REFRESHED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +39,13 @@ class Told:
     """What the destination was last told about a user: one row of the snapshot.
 
     Attributes:
-        op: ``upsert``, or ``gone`` for a user who left the input and keeps his recommendations.
+        op: ``upsert``; ``gone`` for a user who left the input and keeps his recommendations; ``clear`` for
+            one whose clear is not confirmed yet.
         fingerprint: Of what was sent; None when the destination never acknowledged it.
         sent_in: The version that sent it.
     """
 
-    op: str
+    op: Literal["upsert", "gone", "clear"]
     item_ids: Sequence[str]
     fingerprint: int | None
     sent_in: int
@@ -53,7 +61,22 @@ class Now:
     fingerprint: int
 
 
-def decide(now: Now | None, told: Told | None, *, has_failed: bool, checks_delta: bool) -> Verdict:
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """When a user is sent something.
+
+    Attributes:
+        checks_delta: Whether an unchanged user is left alone.
+        clears_gone: Whether a user who left the input is cleared.
+        refresh_after_days: Tell an unchanged user again after this many days; None never does.
+    """
+
+    checks_delta: bool = True
+    clears_gone: bool = False
+    refresh_after_days: int | None = None
+
+
+def decide(now: Now | None, told: Told | None, rules: Rules, *, has_failed: bool, is_due: bool = False) -> Verdict:
     """Why this user is sent something, or is not.
 
     Args:
@@ -61,28 +84,54 @@ def decide(now: Now | None, told: Told | None, *, has_failed: bool, checks_delta
         told: His row of the baseline; None when he was never told anything.
         has_failed: A line that would have answered for him failed or was unreadable: having no list then
             does not mean that he is gone.
-        checks_delta: False sends everyone.
+        is_due: His last send is old enough to be repeated.
     """
     if now is None:
-        return Verdict.FAILED if has_failed else Verdict.GONE
-    if told is None:
-        return Verdict.NEW if now.item_ids else Verdict.EMPTY
-    if told.op == "gone":
+        return Verdict.FAILED if has_failed else _of_absent(told, rules)
+    is_nothing_held = told is None or (told.op == "clear" and told.fingerprint is not None)
+    if is_nothing_held and not now.item_ids:
+        return Verdict.EMPTY
+    if told is None or told.op != "upsert":
         return Verdict.NEW
     if told.fingerprint is None:
         return Verdict.REPEATED
-    return Verdict.UNCHANGED if checks_delta and told.fingerprint == now.fingerprint else Verdict.CHANGED
+    if told.fingerprint != now.fingerprint:
+        return Verdict.CHANGED
+    if not rules.checks_delta:
+        return Verdict.REPEATED
+    return Verdict.REFRESHED if is_due else Verdict.UNCHANGED
+
+
+def _of_absent(told: Told | None, rules: Rules) -> Verdict:
+    """A clear is repeated until it is confirmed; then there is nothing left to remember."""
+    if told is not None and told.op == "clear":
+        return Verdict.CLEARED if told.fingerprint is None else Verdict.FORGOTTEN
+    return Verdict.CLEARED if rules.clears_gone else Verdict.GONE
 
 
 def remember(verdict: Verdict, now: Now | None, told: Told | None, *, version: int, at: datetime) -> Told | None:
     """The user's row of the next snapshot; None when there is nothing to remember."""
-    if verdict in SENT and now is not None:
+    if verdict in UPSERTS and now is not None:
         return Told("upsert", now.item_ids, now.fingerprint, version, at)
+    if verdict is Verdict.CLEARED:
+        return Told("clear", (), _OF_A_CLEAR, version, at)
     if verdict is Verdict.GONE and told is not None:
         return replace(told, op="gone")
-    return told
+    return None if verdict in (Verdict.FORGOTTEN, Verdict.EMPTY) else told
 
 
 def baseline(told: Told, *, is_acknowledged: bool) -> Told:
     """The row as the next run may count on it: without an acknowledgement nothing is known."""
     return told if is_acknowledged else replace(told, fingerprint=None)
+
+
+def is_due(user_id: str, sent_at: datetime, at: datetime, after_days: int | None) -> bool:
+    """Whether a user's last send is old enough to be repeated.
+
+    That is after `after_days` at the earliest, and for each user a fixed number of days later, less than
+    `after_days`: users who were all sent in one night are not all repeated in one.
+    """
+    if after_days is None:
+        return False
+    later = int.from_bytes(hashlib.blake2b(user_id.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+    return at - sent_at >= timedelta(days=after_days + later % after_days)

@@ -9,6 +9,8 @@ SyncError
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class SyncError(Exception):
     """A run stopped; nothing it did is visible."""
@@ -26,6 +28,10 @@ class NoInputError(SyncError):
     """There is nothing usable to read; nobody's recommendations are touched."""
 
 
+class InputError(SyncError):
+    """An input file is cut, packed otherwise than its name says, or of another shape."""
+
+
 class StateError(SyncError):
     """The committed snapshot cannot be used."""
 
@@ -34,3 +40,9 @@ class ConflictError(SyncError):
     """Another run committed first."""
 
     exit_code = 4
+
+
+def gravest(exit_codes: Iterable[int]) -> int:
+    """The exit code of several ends together; 0 for none."""
+    order = (1, 4, 3, 5, 2)
+    return min(exit_codes, key=order.index, default=0)

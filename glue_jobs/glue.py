@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from pyspark.sql import SparkSession
 
@@ -25,18 +26,23 @@ def main(job_type: str, argv: Sequence[str]) -> int:
 
     Args:
         job_type: What the script is for; the job folder has to be of that type.
-        argv: As Glue passes it: the script, then ``--JOB_NAME … --S3_JOB_PATH …`` among Glue's own.
+        argv: As Glue passes it: the script, then ``--JOB_NAME … --S3_JOB_PATH …`` among Glue's own, and
+            ``--RUN_FULL true`` to send everyone once.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     _LOG.setLevel(logging.INFO)
     try:
-        results = sync.run(session(), job_folder(job_type, argv), now=datetime.now(UTC), report=_LOG.info)
+        result = sync.run(
+            session(), job_folder(job_type, argv), now=datetime.now(UTC), report=_LOG.info, is_full=_is_full(argv)
+        )
     except SyncError as error:
         _LOG.error("%s", error)
         return error.exit_code
-    for result in results:
-        _LOG.info("%s run %s: %s", result.connector, result.run_id, dict(result.counts))
-    return 0
+    for synced in result.synced:
+        _LOG.info("%s run %s: %s", synced.connector, synced.run_id, dict(synced.counts))
+    for connector, reason in result.stopped.items():
+        _LOG.error("%s: %s", connector, reason)
+    return result.exit_code
 
 
 def job_folder(job_type: str, argv: Sequence[str]) -> JobFolder:
@@ -55,6 +61,11 @@ def job_folder(job_type: str, argv: Sequence[str]) -> JobFolder:
     if folder.job_type != job_type:
         raise ConfigError(f"S3_JOB_PATH names a {folder.job_type} job; this script runs {job_type} jobs")
     return folder
+
+
+def _is_full(argv: Sequence[str]) -> bool:
+    """Whether ``--RUN_FULL true`` is among the arguments."""
+    return any(name == "--RUN_FULL" and value == "true" for name, value in pairwise(argv))
 
 
 def session() -> SparkSession:

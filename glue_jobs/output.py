@@ -1,9 +1,11 @@
-"""Telling each user apart: the one pass that decides, builds the records and writes everything a run leaves.
+"""The one pass that writes everything a run leaves.
 
-Rows arrive sorted by user (MEETING). A task takes them one user after the other: makes one list of his,
-compares it with what he was told, writes a record if that is news, and his row of the next snapshot.
-Figures are counted here, where each line and user is seen exactly once; only those of attempts that won
-reach the driver.
+Rows arrive sorted by user (MEETING). A task takes them one user after the other, has `tell` decide, and
+writes his record and his row of the next snapshot. Figures are counted here, where each line and user is
+seen exactly once; only those of attempts that won reach the driver.
+
+Clears stand in parts of their own, with two versions of their users' rows: whether they may be sent is only
+known when every line was seen, and then the driver takes one version or the other.
 """
 
 from __future__ import annotations
@@ -11,11 +13,10 @@ from __future__ import annotations
 import functools
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 from pyspark import TaskContext
@@ -25,67 +26,74 @@ from pyspark.sql import DataFrame
 from connectors.contract import layout
 from connectors.contract.manifest import PartFile
 from connectors.contract.storage import Storage
-from glue_jobs.attribute import RankedList, merge
-from glue_jobs.config import Merge
 from glue_jobs.decorate import Catalogue
-from glue_jobs.delta import SENT, Now, Told, Verdict, baseline, decide, remember
+from glue_jobs.delta import Verdict
+from glue_jobs.inference import REPEATED_KEY
 from glue_jobs.schemas import WRITTEN
-from glue_jobs.state import Unacknowledged
+from glue_jobs.tell import Meeting, TellPlan, figure_names, tell
 from glue_jobs.writers import LinesWriter, PartWriter, SnapshotWriter, add_digests
 
-
-class Meeting(NamedTuple):
-    """One row of MEETING."""
-
-    user_id: str | None
-    kind: str
-    is_line: bool
-    rank: int | None
-    file: str | None
-    block: int | None
-    row: int | None
-    query_item_id: str | None
-    item_ids: list[str] | None
-    scores: list[float] | None
-    text: str | None
-    reason: str | None
-    op: str | None
-    fingerprint: int | None
-    sent_in: int | None
-    sent_at: datetime | None
-    rejections: int | None
+# A row that is counted by itself → its figure.
+_FIGURE_OF_LINE = {"failed": "linesFailed", "broken": "linesBroken", "duplicate": "linesDuplicate"}
+_FIGURE_OF_MAPPING = {"unmatched": "mappingRowsUnmatched", "mappingBroken": "mappingRowsBroken"}
 
 
 @dataclass(frozen=True)
 class WritePlan:
-    """What a writing task has to know of the run. Travels to the workers.
+    """Where a writing task writes, and what it keeps. Travels to the workers.
 
     Attributes:
-        settings: A hash of every setting that shapes what is sent.
         saves_failed_lines: Whether lines that the recommender failed are kept under errors/.
     """
 
     storage: Storage
     connector: str
     run_id: str
-    version: int
-    at: datetime
-    settings: bytes
-    merge: Merge
-    max_items: int | None
-    checks_delta: bool
     saves_failed_lines: bool
-    unacknowledged: Unacknowledged
+    tell: TellPlan
+
+
+@dataclass(frozen=True)
+class Files:
+    """Some of what the tasks of a run wrote, and its digest."""
+
+    parts: list[PartFile] = field(default_factory=list)
+    snapshot: list[PartFile] = field(default_factory=list)
+    digest: str = "0"
 
 
 @dataclass(frozen=True)
 class Written:
-    """What the tasks of a run wrote."""
+    """What the tasks of a run wrote.
 
-    parts: list[PartFile] = field(default_factory=list)
-    snapshot: list[PartFile] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    digest: str = "0"
+    Attributes:
+        told: Upserts, and the rows of everyone but those to be cleared.
+        clears: Clears, and their users' rows once these are sent.
+        withheld: The same users' rows as they were: taken in place of `clears` when none may be sent.
+    """
+
+    told: Files
+    clears: Files
+    withheld: Files
+    counts: Counter[str]
+
+    def settled(self) -> tuple[Files, dict[str, int]]:
+        """What of it is committed, and the figures.
+
+        After a batch or mapping line that could not be read nobody is cleared: he may have been in it.
+        """
+        counts = Counter(self.counts)
+        is_clean = not counts["linesBroken"] and not counts["mappingRowsBroken"]
+        taken = self.clears if is_clean else self.withheld
+        if not is_clean:
+            counts["clearsWithheld"] = counts.pop(Verdict.CLEARED, 0)
+            counts["records"] -= counts["clearsWithheld"]
+        files = Files(
+            sorted([*self.told.parts, *taken.parts], key=lambda file: file.key),
+            sorted([*self.told.snapshot, *taken.snapshot], key=lambda file: file.key),
+            add_digests([self.told.digest, taken.digest]),
+        )
+        return files, {name: counts[name] for name in _figure_names()}
 
 
 def write(meetings: DataFrame, plan: WritePlan, catalogue: Broadcast[Catalogue]) -> Written:
@@ -96,24 +104,30 @@ def write(meetings: DataFrame, plan: WritePlan, catalogue: Broadcast[Catalogue])
     """
     task = functools.partial(_write_partition, plan=plan, catalogue=catalogue)
     reports = [json.loads(row.json) for row in meetings.mapInArrow(task, WRITTEN).collect()]
-    return Written(
-        parts=sorted(_files(reports, "parts"), key=lambda file: file.key),
-        snapshot=sorted(_files(reports, "snapshot"), key=lambda file: file.key),
-        counts=sum((Counter(report["counts"]) for report in reports), Counter()),
-        digest=add_digests([report["digest"] for report in reports]),
+    return together(reports)
+
+
+def together(reports: Iterable[dict[str, Any]]) -> Written:
+    """The reports of all tasks as one."""
+    reports = list(reports)
+    told, clears, withheld = ([report[name] for report in reports] for name in ("told", "clears", "withheld"))
+    counts = sum((Counter(report["counts"]) for report in reports), Counter[str]())
+    return Written(_joined(told), _joined(clears), _joined(withheld), counts)
+
+
+def _joined(reports: list[dict[str, Any]]) -> Files:
+    return Files(
+        [PartFile.model_validate(file) for report in reports for file in report["parts"]],
+        [PartFile.model_validate(file) for report in reports for file in report["snapshot"]],
+        add_digests([report["digest"] for report in reports]),
     )
-
-
-def _files(reports: Iterable[dict[str, Any]], kind: str) -> Iterator[PartFile]:
-    return (PartFile.model_validate(file) for report in reports for file in report[kind])
 
 
 def _write_partition(
     batches: Iterable[pa.RecordBatch], plan: WritePlan, catalogue: Broadcast[Catalogue]
 ) -> Iterator[pa.RecordBatch]:
-    rows = (
-        Meeting._make(row) for batch in batches for row in zip(*(c.to_pylist() for c in batch.columns), strict=True)
-    )
+    columns = ([column.to_pylist() for column in batch.columns] for batch in batches)
+    rows = (Meeting._make(row) for batch in columns for row in zip(*batch, strict=True))
     report = write_users(rows, plan, catalogue.value, name=_attempt())
     yield pa.RecordBatch.from_pydict({"kind": ["report"], "json": [json.dumps(report)]})
 
@@ -132,7 +146,7 @@ def write_users(rows: Iterable[Meeting], plan: WritePlan, catalogue: Catalogue, 
         name: Unique to this attempt of this task.
 
     Returns:
-        What was written: ``parts``, ``snapshot``, ``counts`` and ``digest``.
+        What was written, for `together`.
     """
     task = _Task(plan, catalogue, name)
     for user_id, his in groupby(rows, key=lambda row: row.user_id):
@@ -145,89 +159,82 @@ def write_users(rows: Iterable[Meeting], plan: WritePlan, catalogue: Catalogue, 
     return task.close()
 
 
+class _Files:
+    """Parts and snapshot rows of one kind, being written."""
+
+    def __init__(self, plan: WritePlan, name: str):
+        self._parts = PartWriter(plan.storage, lambda n: layout.part(plan.connector, plan.run_id, f"{name}-{n:03d}"))
+        snapshot = layout.snapshot(plan.connector, plan.tell.version, plan.run_id)
+        self.rows = SnapshotWriter(plan.storage, f"{snapshot}/{name}.parquet")
+        self.lines = self._parts
+
+    def close(self) -> dict[str, Any]:
+        parts, rows = self._parts.close(), self.rows.close()
+        return {
+            "parts": [file.model_dump(by_alias=True) for file in parts],
+            "snapshot": [file.model_dump(by_alias=True) for file in rows],
+            "digest": self._parts.digest,
+        }
+
+
 class _Task:
     """One writing task: the open files, and the figures."""
 
     def __init__(self, plan: WritePlan, catalogue: Catalogue, name: str):
         self._plan, self._catalogue = plan, catalogue
-        storage, connector, run_id = plan.storage, plan.connector, plan.run_id
-        snapshot = layout.snapshot(connector, plan.version, run_id)
-        self._parts = PartWriter(storage, lambda n: layout.part(connector, run_id, f"{name}-{n:03d}"))
-        self._snapshot = SnapshotWriter(storage, f"{snapshot}/{name}.parquet")
-        self._errors = LinesWriter(storage, f"{layout.errors(run_id)}/{connector}-{name}.jsonl")
-        self._quarantine = LinesWriter(storage, f"{layout.quarantine(run_id)}/{connector}-{name}.jsonl")
+        self._told, self._clears, self._withheld = (
+            _Files(plan, f"{name}{kind}") for kind in ("", "-clear", "-withheld")
+        )
+        lines = f"{plan.connector}-{name}.jsonl"
+        self._errors = LinesWriter(plan.storage, f"{layout.errors(plan.run_id)}/{lines}")
+        self._quarantine = LinesWriter(plan.storage, f"{layout.quarantine(plan.run_id)}/{lines}")
         self._counts: Counter[str] = Counter()
 
     def count_line(self, row: Meeting) -> Meeting:
-        """Count a line of the batch, and keep it where it is of no use."""
-        if row.is_line:
-            self._counts["linesRead"] += 1
-            if row.kind == "failed":
-                self._counts["linesFailed"] += 1
-                if self._plan.saves_failed_lines:
-                    self._errors.write((row.text or "").encode())
-            elif row.kind == "broken":
-                self._counts["linesBroken"] += 1
-                kept = {"file": row.file, "text": row.text, "reason": row.reason}
-                self._quarantine.write(json.dumps(kept, ensure_ascii=False).encode("utf-8", "replace"))
-        elif row.kind == "unmatched":
-            self._counts["mappingRowsUnmatched"] += 1
+        """Count a line of the batch or the mapping, and keep it where it is of no use."""
+        self._counts["linesRead"] += row.is_line
+        self._counts["linesWithRepeatedKeys"] += row.is_line and row.reason == REPEATED_KEY
+        figure = (_FIGURE_OF_LINE if row.is_line else _FIGURE_OF_MAPPING).get(row.kind)
+        if figure:
+            self._counts[figure] += 1
+        if figure == "linesFailed" and self._plan.saves_failed_lines:
+            self._errors.write((row.text or "").encode("utf-8", "replace"))
+        if figure in ("linesBroken", "mappingRowsBroken"):
+            kept = {"file": row.file, "text": row.text, "reason": row.reason or _MAPPING_REASON}
+            self._quarantine.write(json.dumps(kept, ensure_ascii=False).encode("utf-8", "replace"))
         return row
 
-    def tell(self, user_id: str, rows: Sequence[Meeting]) -> None:
+    def tell(self, user_id: str, rows: list[Meeting]) -> None:
         """Decide about one user and write what follows."""
-        lists = self._lists(rows)
-        told = next((self._told(user_id, row) for row in rows if row.kind == "told"), None)
-        has_failed = any(row.kind in ("failed", "broken") for row in rows)
-        now = self._now(lists) if lists else None
-        if now is None and told is None:
-            self._counts["usersWithoutList"] += 1
-            return
-        verdict = decide(now, told, has_failed=has_failed, checks_delta=self._plan.checks_delta)
-        self._counts["users"] += now is not None
-        self._counts[verdict] += 1
-        if verdict in SENT and now is not None:
-            self._send(user_id, now, lists)
-        kept = remember(verdict, now, told, version=self._plan.version, at=self._plan.at)
-        if kept is not None:
-            self._snapshot.write(user_id, kept)
+        telling = tell(user_id, rows, self._plan.tell, self._catalogue)
+        self._counts.update(telling.counts)
+        is_clear = telling.verdict is Verdict.CLEARED
+        files = self._clears if is_clear else self._told
+        if telling.line is not None:
+            files.lines.write(telling.line)
+            self._counts["records"] += 1
+        if telling.kept is not None:
+            files.rows.write(user_id, telling.kept)
+        if is_clear and telling.was is not None:
+            self._withheld.rows.write(user_id, telling.was)
 
     def close(self) -> dict[str, Any]:
         """Finish the files; what `write_users` returns."""
         self._errors.close()
         self._quarantine.close()
         return {
-            "parts": [file.model_dump(by_alias=True) for file in self._parts.close()],
-            "snapshot": [file.model_dump(by_alias=True) for file in self._snapshot.close()],
-            "counts": dict(self._counts),
-            "digest": self._parts.digest,
+            "told": self._told.close(),
+            "clears": self._clears.close(),
+            "withheld": self._withheld.close(),
+            "counts": {name: count for name, count in self._counts.items() if count},
         }
 
-    def _lists(self, rows: Sequence[Meeting]) -> list[RankedList]:
-        """The user's lists in order. Of several lines made for the user himself the first one counts."""
-        lists = [RankedList(row.item_ids or [], row.scores, row.query_item_id) for row in rows if row.kind == "list"]
-        if len(lists) > 1 and lists[0].query_item_id is None:
-            self._counts["linesDuplicate"] += len(lists) - 1
-            return lists[:1]
-        return lists
 
-    def _now(self, lists: Sequence[RankedList]) -> Now:
-        item_ids = merge(lists, self._plan.merge, self._plan.max_items)
-        return Now(item_ids, self._catalogue.fingerprint(item_ids, self._plan.settings))
-
-    def _told(self, user_id: str, row: Meeting) -> Told:
-        sent_in, sent_at = row.sent_in or 0, row.sent_at or datetime.fromtimestamp(0, UTC)
-        told = Told(row.op or "upsert", row.item_ids or [], row.fingerprint, sent_in, sent_at, row.rejections or 0)
-        return baseline(told, is_acknowledged=not self._plan.unacknowledged.holds(user_id, sent_in))
-
-    def _send(self, user_id: str, now: Now, lists: Sequence[RankedList]) -> None:
-        queries = list(dict.fromkeys(one.query_item_id for one in lists if one.query_item_id is not None))
-        self._parts.write(self._catalogue.upsert_line(user_id, now.item_ids, queries))
-        self._counts["records"] += 1
+_MAPPING_REASON = "USER_ID or ITEM_ID is blank, RANK is no number, or the columns are not those of the header"
 
 
-def figures(counts: Counter[str]) -> dict[str, int]:
-    """A run's figures by name, those that are zero too."""
-    names = ["linesRead", "linesFailed", "linesBroken", "linesDuplicate", "mappingRowsUnmatched"]
-    names += ["users", *Verdict, "usersWithoutList", "records"]
-    return {str(name): counts[name] for name in names}
+def _figure_names() -> Iterator[str]:
+    yield from ("linesRead", "linesFailed", "linesBroken", "linesWithRepeatedKeys")
+    yield from ("mappingRowsBroken", "mappingRowsUnmatched")
+    yield from map(str, figure_names())
+    yield from ("clearsWithheld", "records")

@@ -33,14 +33,16 @@ BATCH_LINE = T.StructType(
     ]
 )
 
-# One line of item metadata, cut to what a connector sends: `json` is the item object as it stands in a
-# record, `digest` a hash of it. kind: good or broken.
+# One line of item metadata, cut to what a connector sends: `tail`, `hashes` and `types` as in `decorate`.
+# kind: good or broken. notFinite: numbers that had to become null.
 ITEM = T.StructType(
     [
         T.StructField("kind", T.StringType()),
         T.StructField("itemId", T.StringType()),
-        T.StructField("json", T.BinaryType()),
-        T.StructField("digest", T.BinaryType()),
+        T.StructField("tail", T.BinaryType()),
+        T.StructField("hashes", T.BinaryType()),
+        T.StructField("types", T.StringType()),
+        T.StructField("notFinite", T.LongType()),
         T.StructField("text", T.StringType()),
         T.StructField("reason", T.StringType()),
         *POSITION,
@@ -71,9 +73,13 @@ USER_ARROW = pa.schema(
     ]
 )
 
+# The items as a run knew them: one hash of eight bytes a field, one after the other.
+ITEMS_ARROW = pa.schema([("itemId", pa.string()), ("hashes", pa.binary())])
+
 # What meets at a user: his row of the snapshot (kind "told"), and his lists of today, each a line of the batch
-# or derived from one by the mapping (rank orders them). kind: told, list, failed, broken, unmatched, or line:
-# a line that stands for no user, there only to be counted. `isLine` marks the rows that are a line of the batch.
+# or derived from one by the mapping (rank orders them). kind: told, list, failed, broken, unmatched, mappingBroken,
+# or, for a line that stands for no user and is there only to be counted, line or duplicate. `isLine` marks the rows
+# that are a line of the batch.
 MEETING = T.StructType(
     [
         T.StructField("userId", T.StringType()),

@@ -1,157 +1,107 @@
-"""What a run reads: batch inference, the user-item mapping, item metadata. Nothing is guessed.
+"""Reading files without guessing: which count, whether they are what their names say, one strict line at a time.
 
-Lines are parsed in Python, one at a time, since Spark's own JSON reader is kinder than we can afford: it
-keeps the first of two objects on a line and drops the second, turns long ids into other numbers, and
-repairs invalid UTF-8 in silence.
+Lines are parsed in Python, since Spark's own JSON reader is kinder than we can afford: it keeps the first of
+two objects on a line and drops the second, turns long ids into other numbers, and repairs invalid UTF-8 in
+silence (docs/decisions/0001).
 """
 
 from __future__ import annotations
 
-import csv
-import io
+import functools
+import gzip
 import json
-import math
-import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the field's own short name
 from pyspark.sql import types as T  # noqa: N812
 
-from connectors.contract import layout
-from connectors.contract.storage import LocalStorage, Storage, open_storage
-from glue_jobs.errors import ConfigError, NoInputError
-from glue_jobs.schemas import BATCH_LINE
+from connectors.contract.storage import Entry, Storage
+from glue_jobs.errors import InputError
 
-# Source: "Maintaining Personalized Experiences with Machine Learning" v1.4.5: a job's folder is
-# batch_<solution>_<UTC time>; its README leaves the first word out.
-_BATCH_JOB = re.compile(r"(?:batch_)?.+_(\d{4}(?:_\d{2}){5})")
-_MAPPING_COLUMNS = ("USER_ID", "ITEM_ID")
+MAX_LINE_BYTES = 16 * 1024 * 1024
+_GZIP_MAGIC = b"\x1f\x8b"
 
 
-@dataclass(frozen=True, slots=True)
-class BatchLine:
-    """One line of batch inference.
-
-    Attributes:
-        kind: ``good``, ``failed`` (the recommender says so) or ``broken`` (unreadable).
-        key: The user or item it answers for; None when the line does not say.
-        scores: One a recommended item, or None.
-        reason: Why it is failed or broken.
-    """
-
-    kind: str
-    key: str | None = None
-    item_ids: list[str] | None = None
-    scores: list[float] | None = None
-    reason: str | None = None
+class LineError(ValueError):
+    """A line that cannot be read; the text says why."""
 
 
-def parse_batch_line(line: bytes, key_name: str) -> BatchLine | None:
-    """One line of batch inference, read strictly; None when it is blank.
-
-    Ids become text, digit by digit: 00105 and 105 are different items, and no id is too long.
+def decoded_object(line: bytes) -> tuple[dict[str, Any] | None, bool]:
+    """One line of JSON Lines, read strictly.
 
     Args:
         line: The line, with or without its end.
-        key_name: ``userId`` or ``itemId``: what `input` names the one it answers for by.
-    """
-    try:
-        text = line.decode("utf-8").removeprefix("\ufeff").strip()
-        if not text:
-            return None
-        data = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
-    except (ValueError, RecursionError) as error:
-        return BatchLine("broken", reason=f"not a JSON line in UTF-8: {error}")
-    if not isinstance(data, dict):
-        return BatchLine("broken", reason="not a JSON object")
-    query = data.get("input")
-    key = query.get(key_name) if isinstance(query, dict) else None
-    if not isinstance(key, str) or not key:
-        return BatchLine("broken", reason=f"input.{key_name} is missing")
-    return _answer(key, data)
-
-
-def _answer(key: str, data: dict[str, Any]) -> BatchLine:
-    """A line is good when its output holds a list; an empty list is a good answer."""
-    output = data.get("output")
-    if output is None:
-        error = data.get("error")
-        return BatchLine("failed", key, reason=error if isinstance(error, str) else json.dumps(error))
-    items = output.get("recommendedItems") if isinstance(output, dict) else None
-    if not isinstance(items, list) or not all(isinstance(item, str) and item for item in items):
-        return BatchLine("broken", key, reason="output.recommendedItems is not a list of ids")
-    return BatchLine("good", key, items, _scores(output.get("scores"), len(items)))
-
-
-def _scores(raw: Any, length: int) -> list[float] | None:
-    """The scores, where there is a number for each item."""
-    if not isinstance(raw, list) or len(raw) != length:
-        return None
-    try:
-        scores = [float(score) for score in raw]
-    except (TypeError, ValueError):
-        return None
-    return scores if all(map(math.isfinite, scores)) else None
-
-
-def find_batch(address: str, job_folder: Storage) -> tuple[Storage, list[str]]:
-    """The finished output files of a batch inference job.
-
-    Args:
-        address: The folder of one job, or of a solution: then its newest job that has finished output.
-            Relative to the job folder where that is local.
 
     Returns:
-        The storage they lie in, and their keys.
+        The object, and whether a key stood in it twice (the last one counts). None when the line is blank.
+        Numbers that JSON does not know (NaN, Infinity) are None.
 
     Raises:
-        NoInputError: No file ends in ``.out``: the job failed or is still running.
+        LineError: It is not one JSON object in UTF-8, or too long to be a line of ours.
     """
-    storage = _batch_storage(address, job_folder)
-    finished: dict[str, list[str]] = defaultdict(list)
-    for entry in storage.list():
-        if entry.key.endswith(".out") and not entry.key.rpartition("/")[2].startswith("_"):
-            finished[entry.key.rpartition("/")[0]].append(entry.key)
-    if finished.get(""):
-        return storage, finished[""]
-    jobs = {folder: match[1] for folder in finished if (match := _BATCH_JOB.fullmatch(folder))}
-    if not jobs:
-        raise NoInputError(
-            f"{storage.root} holds no finished batch inference: no file ends in .out, here or in a job's folder"
-        )
-    newest = max(jobs, key=lambda folder: (jobs[folder], folder))
-    return storage, finished[newest]
+    if len(line) > MAX_LINE_BYTES:
+        raise LineError(f"a line of {len(line)} bytes; at most {MAX_LINE_BYTES} are read")
+    repeated = False
 
+    def checked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal repeated
+        found = dict(pairs)
+        repeated = repeated or len(found) < len(pairs)
+        return found
 
-def _batch_storage(address: str, job_folder: Storage) -> Storage:
-    is_relative = not address.startswith("s3://") and not Path(address).is_absolute()
-    if not is_relative:
-        return open_storage(address)
-    if not isinstance(job_folder, LocalStorage):
-        raise ConfigError(f"batchInferencePath is {address!r}; beside a job folder on S3 it should start with s3://")
     try:
-        return open_storage(f"{job_folder.root}/{layout.check_key(address.rstrip('/'))}")
-    except layout.LayoutError as error:
-        raise ConfigError(f"batchInferencePath: {error}") from error
+        text = line.decode("utf-8").removeprefix("\ufeff").strip()
+        data = json.loads(text, object_pairs_hook=checked, parse_constant=lambda _: None) if text else None
+    except (ValueError, RecursionError) as error:
+        raise LineError(f"not a JSON line in UTF-8: {error}") from error
+    if text and not isinstance(data, dict):
+        raise LineError("not a JSON object")
+    return data, repeated
 
 
-def read_batch(spark: SparkSession, uris: Sequence[str], key_name: str) -> DataFrame:
-    """Every line of the batch that is not blank, as BATCH_LINE."""
+def readable_files(storage: Storage, prefix: str, endings: tuple[str, ...]) -> list[Entry]:
+    """The files of an input folder that count: by their ending, and not hidden by a leading underscore.
 
-    def parse(line: bytes) -> tuple[Any, ...] | None:
-        read = parse_batch_line(line, key_name)
-        if read is None:
-            return None
-        text = None if read.kind == "good" else shown(line)
-        return (read.kind, read.key, read.item_ids, read.scores, text, read.reason)
+    Raises:
+        InputError: A file is packed otherwise than its name says.
+    """
+    entries = [entry for entry in storage.list(prefix) if entry.key.endswith(endings)]
+    found = [entry for entry in entries if not entry.key.rpartition("/")[2].startswith("_") and entry.size_bytes]
+    checked_files(storage, found)
+    return found
 
-    return parsed_lines(spark, uris, parse, BATCH_LINE)
+
+def checked_files(storage: Storage, entries: Sequence[Entry]) -> list[str]:
+    """The keys, once each file's first bytes say what its name says: Spark unpacks by the name alone."""
+    with ThreadPoolExecutor(16) as pool:
+        heads = list(pool.map(functools.partial(_head, storage), [entry.key for entry in entries]))
+    for entry, head in zip(entries, heads, strict=True):
+        is_gzip = head == _GZIP_MAGIC
+        if is_gzip != entry.key.endswith(".gz"):
+            said = "is gzip, and its name does not end in .gz" if is_gzip else "ends in .gz, and is not gzip"
+            raise InputError(f"{storage.root}/{entry.key} {said}; rename it")
+    return [entry.key for entry in entries]
+
+
+def _head(storage: Storage, key: str) -> bytes:
+    with storage.open(key) as stream:
+        return stream.read(len(_GZIP_MAGIC))
+
+
+@contextmanager
+def unpacked(storage: Storage, key: str) -> Iterator[BinaryIO]:
+    """A file's bytes as a stream, unpacked where its name ends in .gz."""
+    with storage.open(key) as raw:
+        if not key.endswith(".gz"):
+            yield raw
+            return
+        with gzip.open(raw) as stream:
+            yield cast(BinaryIO, stream)
 
 
 def parsed_lines(
@@ -162,7 +112,7 @@ def parsed_lines(
     Args:
         shape: What `parse` returns, followed by POSITION.
     """
-    lines = spark.read.text(list(uris), lineSep="\n").select(F.col("value").cast("binary").alias("line"), *_position())
+    lines = spark.read.text(list(uris), lineSep="\n").select(F.col("value").cast("binary").alias("line"), *position())
 
     def rows(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
         schema = _arrow(shape)
@@ -179,50 +129,7 @@ def parsed_lines(
     return lines.mapInArrow(rows, shape)
 
 
-def read_mapping(spark: SparkSession, storage: Storage) -> DataFrame:
-    """The user-item mapping: userId, itemId, rank (long, nullable), POSITION. Columns are found by name.
-
-    Each file's header is read first and files of one header read together, since Spark matches the columns
-    of a given schema by place and would swap the ids of a file with another order in silence.
-
-    Raises:
-        NoInputError: There is no mapping file.
-        ConfigError: A file lacks a column.
-    """
-    by_header: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for entry in storage.list(layout.MAPPING):
-        if entry.key.endswith(".csv") and not entry.key.rpartition("/")[2].startswith("_"):
-            by_header[_header(storage, entry.key)].append(storage.uri(entry.key))
-    if not by_header:
-        raise NoInputError(f"{storage.root}/{layout.MAPPING} holds no .csv file; put USER_ID,ITEM_ID rows there")
-    frames = [_read_csv(spark, header, uris) for header, uris in sorted(by_header.items())]
-    mapping = frames[0]
-    for frame in frames[1:]:
-        mapping = mapping.unionByName(frame)
-    return mapping
-
-
-def _header(storage: Storage, key: str) -> tuple[str, ...]:
-    with storage.open(key) as stream:
-        first = stream.readline().decode("utf-8-sig")
-    header = tuple(name.strip() for name in next(csv.reader(io.StringIO(first)), []))
-    for name in _MAPPING_COLUMNS:
-        if header.count(name) != 1:
-            raise ConfigError(f"{storage.root}/{key} should have a header with one {name}; its columns are {header}")
-    return header
-
-
-def _read_csv(spark: SparkSession, header: tuple[str, ...], uris: list[str]) -> DataFrame:
-    schema = T.StructType([T.StructField(name, T.StringType()) for name in header])
-    rows = spark.read.csv(uris, schema=schema, header=True, multiLine=True, quote='"', escape='"')
-    rank = F.col("RANK").cast("long") if "RANK" in header else F.lit(None).cast("long")
-    ids = [F.trim(F.col(name)) for name in _MAPPING_COLUMNS]
-    return rows.select(ids[0].alias("userId"), ids[1].alias("itemId"), rank.alias("rank"), *_position()).where(
-        (F.col("userId") != "") & (F.col("itemId") != "")
-    )
-
-
-def _position() -> list[Column]:
+def position() -> list[Column]:
     """POSITION of the rows of a file source, as they are read."""
     return [
         F.col("_metadata.file_name").alias("file"),

@@ -6,10 +6,14 @@ Committing and the baseline rule are plain Python over Storage; Spark only reads
 from __future__ import annotations
 
 import gzip
+import hashlib
+import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import ValidationError
 from pyspark.sql import DataFrame, SparkSession
 
@@ -20,7 +24,9 @@ from connectors.contract.receipts import Fate, Ledger, read_ledger
 from connectors.contract.storage import NotFoundError, Storage
 from connectors.contract.wire import NewerFormatError
 from glue_jobs.errors import ConflictError, StateError
-from glue_jobs.schemas import USER
+from glue_jobs.schemas import ITEMS_ARROW, USER, USER_ARROW
+
+REPAIR = "repair it with: recsync run --full, which sends everyone once"
 
 
 @dataclass(frozen=True)
@@ -30,15 +36,17 @@ class Committed:
     Attributes:
         pointer: None before the first commit.
         tag: What to swap it by; None before the first commit.
+        lost_version: The committed version, where the rest of the state cannot be read.
     """
 
     pointer: Pointer | None = None
     tag: str | None = None
+    lost_version: int = 0
 
     @property
     def version(self) -> int:
         """The committed version; 0 before the first."""
-        return self.pointer.version if self.pointer else 0
+        return self.pointer.version if self.pointer else self.lost_version
 
 
 @dataclass(frozen=True)
@@ -73,16 +81,91 @@ def read_pointer(storage: Storage, connector: str) -> Committed:
         return Committed()
     try:
         return Committed(Pointer.model_validate_json(blob.data), blob.tag)
-    except (ValidationError, NewerFormatError) as error:
-        raise StateError(f"{storage.root}/{key} cannot be read: {error}") from error
+    except NewerFormatError as error:
+        raise StateError(f"{storage.root}/{key}: {error}; run it with the newer release") from error
+    except ValidationError as error:
+        raise StateError(f"{storage.root}/{key} is damaged: {error}; {REPAIR}") from error
+
+
+def recover(storage: Storage, connector: str) -> tuple[Committed, str]:
+    """What `run --full` starts from: the committed state where it can be read, else its version alone.
+
+    Returns:
+        The state, and what could not be read; empty when all of it could.
+
+    Raises:
+        StateError: It was written by a newer release.
+    """
+    try:
+        committed = read_pointer(storage, connector)
+        for file in committed.pointer.snapshot if committed.pointer else []:
+            read_table(storage, file, USER_ARROW)
+    except StateError as error:
+        if isinstance(error.__cause__, NewerFormatError):
+            raise
+        tag = storage.get(layout.pointer(connector)).tag
+        return Committed(tag=tag, lost_version=_newest_version(storage, connector)), str(error)
+    return committed, ""
+
+
+def _newest_version(storage: Storage, connector: str) -> int:
+    """The highest version that left a snapshot folder, so that versions go on counting up."""
+    folder = layout.pointer(connector).rpartition("/")[0] + "/"
+    names = (entry.key.removeprefix(folder).partition("-")[0] for entry in storage.list(folder))
+    return max((int(name) for name in names if name.isdecimal()), default=0)
 
 
 def read_snapshot(spark: SparkSession, storage: Storage, committed: Committed) -> DataFrame:
-    """The users of the committed snapshot (USER); none before the first commit."""
-    if committed.pointer is None or not committed.pointer.rows:
+    """The users of the committed snapshot (USER); none before the first commit.
+
+    Each file is read by one task, which knows it by its checksum; Spark alone would take what it finds.
+
+    Raises (when the rows are used):
+        StateError: A file is missing, damaged, or holds another number of rows.
+    """
+    files = committed.pointer.snapshot if committed.pointer else []
+    if not files:
         return spark.createDataFrame([], USER)
-    uris = [storage.uri(file.key) for file in committed.pointer.snapshot]
-    return spark.read.schema(USER).parquet(*uris)
+
+    def rows(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+        for batch in batches:
+            for text in batch.column(0).to_pylist():
+                yield from read_table(storage, PartFile.model_validate_json(text), USER_ARROW).to_batches()
+
+    listed = spark.createDataFrame([(file.to_json(),) for file in files], "file string")
+    return listed.repartition(len(files)).mapInArrow(rows, USER)
+
+
+def read_table(storage: Storage, file: PartFile, schema: pa.Schema) -> pa.Table:
+    """One Parquet file of the state, known by its checksum.
+
+    Raises:
+        StateError: It is missing, damaged, or holds another number of rows.
+    """
+    address = f"{storage.root}/{file.key}"
+    try:
+        data = storage.get(file.key).data
+    except NotFoundError as error:
+        raise StateError(f"{address} is missing, and the pointer needs it; {REPAIR}") from error
+    if hashlib.sha256(data).hexdigest() != file.checksum:
+        raise StateError(f"{address} is damaged: its checksum is not the one that was committed; {REPAIR}")
+    table = pq.read_table(io.BytesIO(data), schema=schema)
+    if table.num_rows != file.records:
+        raise StateError(f"{address} holds {table.num_rows} rows and should hold {file.records}; {REPAIR}")
+    return table
+
+
+def read_known_items(storage: Storage, committed: Committed) -> dict[str, bytes] | None:
+    """The items as the committed run knew them: id → one hash a field. None when it kept none.
+
+    Raises:
+        StateError: The table is missing or damaged.
+    """
+    file = committed.pointer.items if committed.pointer else None
+    if file is None:
+        return None
+    table = read_table(storage, file, ITEMS_ARROW)
+    return dict(zip(table["itemId"].to_pylist(), table["hashes"].to_pylist(), strict=True))
 
 
 def read_manifest(storage: Storage, key: str) -> RunManifest | None:

@@ -9,15 +9,16 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from connectors.contract.manifest import PartFile
 from connectors.contract.storage import Storage
+from glue_jobs.decorate import Piece
 from glue_jobs.delta import Told
-from glue_jobs.schemas import USER_ARROW
+from glue_jobs.schemas import ITEMS_ARROW, USER_ARROW
 
 # One part is one invocation of enqueue, and what a retry repeats.
 PART_RECORDS = 50_000
@@ -88,7 +89,7 @@ class SnapshotWriter:
     def __init__(self, storage: Storage, key: str):
         self._storage, self._key = storage, key
         self._buffer = io.BytesIO()
-        self._parquet = pq.ParquetWriter(self._buffer, USER_ARROW, compression="zstd")
+        self._parquet: pq.ParquetWriter | None = None
         self._rows: list[tuple[object, ...]] = []
         self._written = 0
 
@@ -102,11 +103,14 @@ class SnapshotWriter:
     def close(self) -> list[PartFile]:
         """Write the file; nothing when there was no user."""
         self._flush()
+        if self._parquet is None:
+            return []
         self._parquet.close()
-        return [store(self._storage, self._key, self._buffer.getvalue(), self._written)] if self._written else []
+        return [store(self._storage, self._key, self._buffer.getvalue(), self._written)]
 
     def _flush(self) -> None:
         if self._rows:
+            self._parquet = self._parquet or pq.ParquetWriter(self._buffer, USER_ARROW, compression="zstd")
             columns = zip(*self._rows, strict=True)
             arrays = [pa.array(column, field.type) for column, field in zip(columns, USER_ARROW, strict=True)]
             self._parquet.write_table(pa.Table.from_arrays(arrays, schema=USER_ARROW))
@@ -129,6 +133,16 @@ class LinesWriter:
         """Write the file; nothing when there was no line."""
         if self._lines:
             self._storage.put(self._key, b"\n".join([*self._lines, b""]))
+
+
+def write_items(storage: Storage, key: str, pieces: Mapping[str, Piece]) -> PartFile:
+    """The items as this run knows them, for the next run to compare with."""
+    items = sorted(pieces.items())
+    columns = [[item_id for item_id, _ in items], [piece.hashes for _, piece in items]]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, ITEMS_ARROW, strict=True)]
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays(arrays, schema=ITEMS_ARROW), buffer, compression="zstd")
+    return store(storage, key, buffer.getvalue(), len(items))
 
 
 def store(storage: Storage, key: str, data: bytes, records: int) -> PartFile:

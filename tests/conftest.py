@@ -64,9 +64,13 @@ class Job:
     def mapping(self, *rows: str, header: str = "USER_ID,ITEM_ID", part: str = "part-0001") -> None:
         self.write(f"input/user_item_mapping/{part}.csv", "\n".join([header, *rows, ""]))
 
-    def run(self, now: datetime = NOW) -> SyncResult:
-        (result,) = sync.run(self.spark, self.folder, now=now, report=lambda text: None)
-        return result
+    def run(self, now: datetime = NOW, *, is_full: bool = False) -> SyncResult:
+        """Run the job for its one connector; what stopped it is raised."""
+        result = sync.run(self.spark, self.folder, now=now, report=lambda text: None, is_full=is_full)
+        for error in result.stopped.values():
+            raise error
+        (synced,) = result.synced
+        return synced
 
     def records(self, result: SyncResult) -> dict[str, dict[str, Any]]:
         """What a run published, by user; never two records of one user."""

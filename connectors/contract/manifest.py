@@ -58,11 +58,15 @@ class RunManifest(VersionedModel):
 
 
 class Pointer(VersionedModel):
-    """The committed snapshot of one connector.
+    """The committed snapshot of one connector, and what it takes to compare with it.
 
     Attributes:
         manifest: The key of the manifest this commit publishes.
         snapshot: The snapshot's files; together they hold one row a user.
+        items: The items as this run knew them, one hash a field; None where there are too many to keep.
+        settings: A hash of every setting that shaped what was sent, hexadecimal.
+        compare: How lists were compared, and `compare_first` how many of their items; None: all.
+        item_types: Metadata field → the JSON types its values had, a letter each.
         attributes: Every attribute we ever wrote, so that a clear can remove them all.
     """
 
@@ -70,6 +74,11 @@ class Pointer(VersionedModel):
     run_id: str
     manifest: str
     snapshot: list[PartFile]
+    items: PartFile | None = None
+    settings: str = ""
+    compare: Literal["exact", "set", "topK"] = "exact"
+    compare_first: int | None = None
+    item_types: dict[str, str] = Field(default_factory=dict)
     attributes: list[str] = Field(default_factory=list)
 
     @property

@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue, model_serializer, model_validator
 from connectors.contract.wire import WireModel
 
 ITEM_ID = "itemId"
+SCORE = "score"
 Item = dict[str, JsonValue]
 
 

@@ -15,9 +15,9 @@ from cli.local_spark import JavaError
 from connectors.contract.receipts import Fate
 from connectors.contract.storage import StorageError
 from glue_jobs import errors
-from glue_jobs.sync import SyncResult
+from glue_jobs.sync import RunResult, SyncResult
 
-COMMANDS = ["run", "deliver", "demo", "version"]
+COMMANDS = ["validate", "run", "deliver", "demo", "version"]
 
 
 @pytest.fixture
@@ -53,10 +53,10 @@ def job_run(monkeypatch):
     """Have the job of `recsync run` end like this, without Spark."""
 
     def ends(result):
-        def run_job(folder, voice):
+        def run_job(folder, voice, *, is_full):
             if isinstance(result, BaseException):
                 raise result
-            return [result]
+            return result if isinstance(result, RunResult) else RunResult([result])
 
         monkeypatch.setattr(main, "run_job", run_job)
 
@@ -315,6 +315,41 @@ def test_an_error_is_one_sentence_and_its_exit_code(recsync, folder, job_run, er
     folder.mkdir(parents=True)
     job_run(error)
     assert recsync("run", folder) == (code, "", "error: wrong\n")
+
+
+def test_a_connector_that_stopped_is_told_beside_one_that_committed(recsync, folder, job_run):
+    folder.mkdir(parents=True)
+    done = SyncResult("braze", "20261121T040000Z-3f9a2c", 1, {"records": 7}, "m")
+    job_run(RunResult([done], {"webhook": errors.ConflictError("another run committed")}))
+    code, out, err = recsync("run", folder, "--output", "json")
+    assert code == 4
+    assert json.loads(out)["stopped"] == {"webhook": "another run committed"}
+    assert json.loads(out)["runs"][0]["counts"] == {"records": 7}
+    assert "webhook: another run committed" in err
+
+
+@pytest.mark.parametrize(
+    ("config", "code", "said"),
+    [
+        ('{"version": 1, "batchInferencePath": "in/", "connectors": {"braze": {}}}', 0, "config.json is right"),
+        (
+            '{"version": 1, "batchInferencePth": "in/", "connectors": {"brase": {}}}',
+            2,
+            "did you mean 'batchInferencePath'",
+        ),
+        ("{", 2, "is not JSON"),
+        (None, 2, "config.json is not there"),
+    ],
+)
+def test_validate_names_every_mistake_and_runs_nothing(recsync, folder, config, code, said):
+    folder.mkdir(parents=True)
+    if config is not None:
+        (folder / "config.json").write_text(config)
+    before = sorted(folder.rglob("*"))
+    found, out, err = recsync("validate", folder)
+    assert (found, out) == (code, "")
+    assert said in err
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_an_interruption_exits_130_and_says_that_nothing_is_half_done(recsync, folder, job_run):

@@ -92,6 +92,13 @@ def test_a_message_holds_about_250_kb(publish, scripted_queue):
     assert all(len(body.encode()) < MESSAGE_BYTES + 100 for body in queue.taken)
 
 
+def test_what_surrounds_the_lines_counts_too(publish, scripted_queue):
+    size = MESSAGE_BYTES // 12 - len(json.dumps(upsert("user-10", ""))) - 1
+    run, queue = publish(users(12, "x" * size)), scripted_queue()
+    enqueue(run.storage, run.key, queue, sleep=no_sleep)
+    assert [len(message.lines) for message in messages_of(queue)] == [11, 1]
+
+
 def test_large_messages_travel_in_batches_of_at_most_ten_and_one_mebibyte(publish, scripted_queue):
     run, queue = publish(users(10, "x" * 150_000)), scripted_queue()
     enqueue(run.storage, run.key, queue, sleep=no_sleep)

@@ -3,38 +3,37 @@ from chispa import assert_df_equality
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glue_jobs.attribute import RankedList, meet, merge, users_of_items
+from glue_jobs.attribute import RankedList, meet, merge, numbered, users_of_items
 from glue_jobs.schemas import BATCH_LINE, USER
 
 LISTS = st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=6).map(RankedList), max_size=4)
 POLICIES = st.sampled_from(["roundRobin", "concatenate", "score"])
-MAPPING = "userId string, itemId string, rank long, file string, block long, row long"
+MAPPING = "userId string, itemId string, rank long, text string, file string, block long, row long"
 
 
 def test_round_robin_takes_the_best_of_each_in_turn():
-    assert merge([RankedList("abc"), RankedList("xay")], "roundRobin", None) == ["a", "x", "b", "c", "y"]
+    assert merge([RankedList("abc"), RankedList("xay")], "roundRobin") == ["a", "x", "b", "c", "y"]
 
 
 def test_concatenate_takes_one_list_after_the_other():
-    assert merge([RankedList("abc"), RankedList("xay")], "concatenate", None) == ["a", "b", "c", "x", "y"]
+    assert merge([RankedList("abc"), RankedList("xay")], "concatenate") == ["a", "b", "c", "x", "y"]
 
 
 def test_score_takes_the_highest_first_and_what_has_none_follows_in_turn():
     lists = [RankedList("ab", [0.2, 0.1]), RankedList("xb", [0.9, 0.5]), RankedList("zy")]
-    assert merge(lists, "score", None) == ["x", "b", "a", "z", "y"]
+    assert merge(lists, "score") == ["x", "b", "a", "z", "y"]
 
 
-@given(lists=LISTS, policy=POLICIES, most=st.none() | st.integers(1, 5))
-def test_a_merged_list_holds_every_item_once_up_to_its_limit(lists, policy, most):
-    merged = merge(lists, policy, most)
-    everything = {item for one in lists for item in one.item_ids}
-    assert len(merged) == len(set(merged)) == min(len(everything), most or len(everything))
-    assert set(merged) <= everything
+@given(lists=LISTS, policy=POLICIES)
+def test_a_merged_list_holds_every_item_once(lists, policy):
+    merged = merge(lists, policy)
+    assert len(merged) == len(set(merged))
+    assert set(merged) == {item for one in lists for item in one.item_ids}
 
 
 @given(items=st.lists(st.sampled_from("abcdefgh"), unique=True), policy=POLICIES)
 def test_one_list_stays_as_it_is(items, policy):
-    assert merge([RankedList(items)], policy, None) == items
+    assert merge([RankedList(items)], policy) == items
 
 
 def lines(spark, *rows):
@@ -46,10 +45,15 @@ def lines(spark, *rows):
 def test_each_mapping_row_gets_its_items_first_line(spark):
     batch = lines(spark, ("good", "105", ["1"]), ("good", "105", ["2"]), ("failed", "9", None), ("broken", None, None))
     mapping = spark.createDataFrame(
-        [("ann", "105", None, "m", 0, 0), ("bob", "9", None, "m", 0, 1), ("cid", "7", None, "m", 0, 2)], MAPPING
+        [
+            ("ann", "105", None, None, "m", 0, 0),
+            ("bob", "9", None, None, "m", 0, 1),
+            ("cid", "7", None, None, "m", 0, 2),
+        ],
+        MAPPING,
     )
     found = (
-        users_of_items(batch, mapping)
+        users_of_items(numbered(batch), mapping)
         .where("userId is not null")
         .select("userId", "kind", "isLine", "queryItemId", "itemIds")
     )
@@ -67,7 +71,7 @@ def test_each_mapping_row_gets_its_items_first_line(spark):
 def test_every_line_is_there_once_to_be_counted(spark):
     batch = lines(spark, ("good", "105", ["1"]), ("failed", "9", None), ("broken", None, None))
     mapping = spark.createDataFrame([], MAPPING)
-    rows = users_of_items(batch, mapping).where("isLine").collect()
+    rows = users_of_items(numbered(batch), mapping).where("isLine").collect()
     assert sorted(row.kind for row in rows) == ["broken", "failed", "line"]
 
 
@@ -75,9 +79,11 @@ def test_every_line_is_there_once_to_be_counted(spark):
 def test_all_rows_of_a_user_meet_as_neighbours_in_order(spark, partitions):
     batch = lines(spark, *[("good", str(item), [f"{item}"]) for item in range(5)])
     mapping = spark.createDataFrame(
-        [(f"u{user}", str(item), 5 - item, "m", 0, item) for user in range(20) for item in range(5)], MAPPING
+        [(f"u{user}", str(item), 5 - item, None, "m", 0, item) for user in range(20) for item in range(5)], MAPPING
     ).repartition(partitions)
-    met = meet(users_of_items(batch, mapping), spark.createDataFrame([("u3", "upsert", ["1"], 1, 1, None, 0)], USER))
+    met = meet(
+        users_of_items(numbered(batch), mapping), spark.createDataFrame([("u3", "upsert", ["1"], 1, 1, None, 0)], USER)
+    )
     parts = met.select("userId", "kind", "queryItemId").rdd.glom().collect()
     for rows in parts:
         users = [row.userId for row in rows]

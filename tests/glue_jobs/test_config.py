@@ -107,36 +107,43 @@ def test_every_mistake_is_named_at_once():
     [
         ("minItems", 3, None),
         ("minScore", 0.5, None),
-        ("includeScores", True, False),
-        ("onMissingMetadata", "drop", "keep"),
         ("itemFilter", "price > 0", None),
         ("fallback", ["1"], []),
         ("holdout", {"percent": 10, "salt": "x"}, None),
-        ("relatedItems", {"excludeMappedItems": True}, {"excludeMappedItems": False}),
     ],
 )
 def test_a_rule_this_release_does_not_apply_is_refused_by_name_and_its_default_is_not(name, value, default):
     (line,) = mistakes({**CURRENT, "recommendations": {name: value}})
-    assert line.startswith(f"recommendations.{name}") and "not available in this release" in line
+    assert line.startswith(f"recommendations.{name}: not available in this release")
     assert parse_config({**CURRENT, "recommendations": {name: default}})
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "default"),
-    [
-        ("rankPrefix", True, False),
-        ("onOversize", "trim", "reject"),
-        ("onUserRemoved", "clear", "keep"),
-        ("onAttributeRetired", "clear", "keep"),
-        ("updateExistingOnly", True, False),
-        ("changePolicy", {"compare": "set"}, {"compare": "exact"}),
-        ("changePolicy", {"refreshAfterDays": 7}, {}),
-    ],
-)
-def test_a_connectors_rule_this_release_does_not_apply_is_refused_by_name(name, value, default):
-    (line,) = mistakes(with_braze(**{name: value}))
-    assert line.startswith(f"connectors.braze.{name}") and "not available in this release" in line
-    assert parse_config(with_braze(**{name: default}))
+def test_a_connectors_rule_this_release_does_not_apply_is_refused_by_name():
+    (line,) = mistakes(with_braze(onOversize="trim"))
+    assert line.startswith("connectors.braze.onOversize: not available in this release")
+    assert parse_config(with_braze(onOversize="reject"))
+
+
+@pytest.mark.parametrize("policy", [{"compare": "topK"}, {"compare": "exact", "k": 3}, {"k": 3}])
+def test_k_and_top_k_go_together(policy):
+    (line,) = mistakes(with_braze(changePolicy=policy))
+    assert line.startswith("connectors.braze.changePolicy")
+    assert "give both or neither" in line
+
+
+def test_scores_are_the_first_field_of_every_item():
+    raw = {
+        **CURRENT,
+        "recommendations": {"includeScores": True},
+        "connectors": {"braze": {"itemMetadataFields": ["a"]}},
+    }
+    assert parse_config(raw).connectors["braze"].item_fields() == ["score", "a"]
+
+
+def test_a_field_called_score_clashes_with_scores():
+    raw = {**with_braze(itemMetadataFields=["score"]), "recommendations": {"includeScores": True}}
+    (line,) = mistakes(raw)
+    assert line.startswith("connectors.braze.itemMetadataFields names 'score', which includeScores takes")
 
 
 def test_every_key_of_the_format_is_known():

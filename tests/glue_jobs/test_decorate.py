@@ -1,122 +1,137 @@
 import json
+import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.base import ChangePolicy
 from connectors.contract.records import SyncRecord
-from connectors.contract.storage import LocalStorage
-from glue_jobs.decorate import Catalogue, catalogue, item_piece, parse_item, read_items
-from glue_jobs.errors import ConfigError
+from glue_jobs.decorate import Catalogue, changed_fields, clear_line, fingerprint, finite, item_piece, types_of
 
 FIELDS = ("name", "price")
+EXACT, SET, TOP_2 = ChangePolicy(), ChangePolicy(compare="set"), ChangePolicy(compare="topK", k=2)
+LAMP = {"name": "Lamp", "price": 9.5}
+SCARF = {"name": "Scarf"}
 
 
-def pieces(*items):
-    return Catalogue(FIELDS, {item["itemId"]: item_piece(item, FIELDS) for item in items})
+def catalogue(fields=FIELDS, scored=False, **items):
+    return Catalogue(fields, {item_id[1:]: item_piece(data, fields) for item_id, data in items.items()}, scored)
 
 
-LAMP = {"itemId": "1", "name": "Lamp", "price": 9.5}
-SCARF = {"itemId": "2", "name": "Scarf"}
+BOTH = catalogue(_1=LAMP, _2=SCARF)
+
+
+def mark(items, of=BOTH, policy=EXACT, settings=b"s", scores=None):
+    return fingerprint(items, of.hashes, settings, policy, scores)
 
 
 def test_an_item_is_its_id_and_the_listed_fields_in_order_with_nulls():
-    assert item_piece({"itemId": "2", "stock": 4, "price": 1}, FIELDS).json == b'{"itemId":"2","name":null,"price":1}'
+    of = catalogue(_2={"stock": 4, "price": 1})
+    assert of.item("2", None) == b'{"itemId":"2","name":null,"price":1}'
 
 
 def test_an_item_without_metadata_has_nulls():
-    assert json.loads(pieces().piece("9").json) == {"itemId": "9", "name": None, "price": None}
+    assert json.loads(BOTH.item("9", None)) == {"itemId": "9", "name": None, "price": None}
+
+
+def test_a_score_stands_behind_the_id():
+    of = catalogue(scored=True, _1=LAMP)
+    assert of.item("1", 0.25) == b'{"itemId":"1","score":0.25,"name":"Lamp","price":9.5}'
+    assert json.loads(of.item("1", None))["score"] is None
+
+
+def test_fields_of_any_name_and_type_are_carried_as_they_are():
+    fields = ("pos", "userId", "a.b", "Name", "name", "big", "deep")
+    item = {"pos": [1, 2], "userId": "x", "a.b": 0, "Name": "A", "name": "a", "big": 2**70, "deep": {"x": [None, "é"]}}
+    of = catalogue(fields, _1=item)
+    assert json.loads(of.item("1", None)) == {"itemId": "1", **item}
 
 
 def test_a_record_is_put_together_from_its_items_pieces():
-    line = pieces(LAMP, SCARF).upsert_line("ann", ["2", "1"], ["7"])
+    line = BOTH.upsert_line("ann", ["2", "1"], query_item_ids=["7"], changed=["price"])
     record = SyncRecord.model_validate_json(line)
-    assert record.user_id == "ann" and record.query_item_ids == ["7"]
+    assert (record.user_id, record.query_item_ids, record.changed) == ("ann", ["7"], ["price"])
     assert [item["name"] for item in record.recommendations] == ["Scarf", "Lamp"]
-    assert line.endswith(b"}\n") and line.count(b"\n") == 1
+    assert line.endswith(b"}\n")
+    assert line.count(b"\n") == 1
 
 
-@given(
-    st.text(min_size=1).filter(lambda text: text.isprintable()), st.text(), st.lists(st.text(min_size=1), max_size=3)
-)
+def test_a_tombstone_is_a_record_of_its_own():
+    assert SyncRecord.model_validate_json(clear_line('a"b')).user_id == 'a"b'
+
+
+TEXT = st.text(min_size=1).filter(lambda text: text.isprintable())
+
+
+@given(user=TEXT, name=st.text(), queries=st.lists(TEXT, max_size=3))
 def test_any_text_makes_one_line_that_reads_back(user, name, queries):
-    line = Catalogue(("name",), {"1": item_piece({"itemId": "1", "name": name}, ("name",))}).upsert_line(
-        user, ["1"], queries
-    )
+    line = catalogue(("name",), _1={"name": name}).upsert_line(user, ["1"], query_item_ids=queries)
     record = SyncRecord.model_validate_json(line)
     assert (record.user_id, record.recommendations[0]["name"], record.query_item_ids or []) == (user, name, queries)
     assert line.count(b"\n") == 1
 
 
-@pytest.mark.parametrize(
-    ("a", "b"),
-    [
-        (["1", "2"], ["2", "1"]),
-        (["1"], ["1", "2"]),
-        (["1"], ["9"]),
-        (["12"], ["1", "2"]),
-        ([], ["1"]),
-    ],
-)
-def test_another_list_has_another_fingerprint(a, b):
-    both = pieces(LAMP, SCARF)
-    assert both.fingerprint(a, b"s") != both.fingerprint(b, b"s")
+def test_half_a_surrogate_pair_is_no_text_and_stops_nothing():
+    line = catalogue(("name",), _1={"name": "\ud800"}).upsert_line("\udfff", ["1"])
+    assert SyncRecord.model_validate_json(line).user_id == "?"
+    assert mark(["\ud800"]) != mark(["?"])
+
+
+@pytest.mark.parametrize("other", [["2", "1"], ["1"], ["1", "9"], ["12"], []])
+def test_another_list_has_another_fingerprint(other):
+    assert mark(["1", "2"]) != mark(other)
 
 
 def test_a_listed_value_or_a_setting_changes_the_fingerprint_and_nothing_else_does():
-    was = pieces(LAMP).fingerprint(["1"], b"s")
-    assert pieces({**LAMP, "stock": 3}).fingerprint(["1"], b"s") == was
-    assert pieces({**LAMP, "price": 9.0}).fingerprint(["1"], b"s") != was
-    assert pieces(LAMP).fingerprint(["1"], b"t") != was
-    assert -(2**63) <= was < 2**63
+    assert mark(["1"], catalogue(_1={**LAMP, "stock": 3})) == mark(["1"])
+    assert mark(["1"], catalogue(_1={**LAMP, "price": 9.0})) != mark(["1"])
+    assert mark(["1"], catalogue(_1={"name": "Lamp"})) != mark(["1"])
+    assert mark(["1"], settings=b"t") != mark(["1"])
+    assert mark(["1"], scores=[0.5]) != mark(["1"], scores=[0.25])
+    assert -(2**63) <= mark(["1"]) < 2**63
+
+
+def test_a_set_has_no_order_and_the_first_k_no_rest():
+    assert mark(["1", "2"], policy=SET) == mark(["2", "1"], policy=SET)
+    assert mark(["1", "2"], policy=SET) != mark(["1", "3"], policy=SET)
+    assert mark(["1", "2", "3"], policy=TOP_2) == mark(["1", "2", "4"], policy=TOP_2)
+    assert mark(["1", "2", "3"], policy=TOP_2) != mark(["2", "1", "3"], policy=TOP_2)
+    cheaper = catalogue(_1={**LAMP, "price": 1}, _2=SCARF)
+    assert mark(["2", "3", "1"], policy=TOP_2) == mark(["2", "3", "1"], cheaper, TOP_2)
+    assert mark(["2", "1"], policy=SET) != mark(["1", "2"], cheaper, SET)
 
 
 @pytest.mark.parametrize(
-    ("line", "expected"),
+    ("before", "after", "items", "changed"),
     [
-        (b'{"id":"00105","name":"x"}', ("good", "00105", b'{"itemId":"00105","name":"x","price":null}')),
-        (b'{"id":105}', ("good", "105", b'{"itemId":"105","name":null,"price":null}')),
-        (b'{"id":"1","price":NaN}', ("good", "1", b'{"itemId":"1","name":null,"price":null}')),
-        (b'{"id":"1","price":1e400}', ("good", "1", b'{"itemId":"1","name":null,"price":null}')),
-        (
-            b'{"id":"1","price":9223372036854775808}',
-            ("good", "1", b'{"itemId":"1","name":null,"price":9223372036854775808}'),
-        ),
-        ('{"id":"1","name":"Crème"}'.encode(), ("good", "1", '{"itemId":"1","name":"Crème","price":null}'.encode())),
+        (["1"], ["1"], {"_1": {"name": "Lamp", "price": 1}}, ["price"]),
+        (["1"], ["1"], {"_1": {"name": "Oil", "price": 1}}, ["name", "price"]),
+        (["1", "9"], ["9", "1"], {"_1": LAMP}, ["itemId", "name", "price"]),
+        (["8", "9"], ["9", "8"], {}, ["itemId"]),
+        (["1"], ["1", "9"], {"_1": LAMP}, ["itemId", "name", "price"]),
+        (["1"], ["2"], {"_2": LAMP}, ["itemId"]),
     ],
 )
-def test_a_line_of_metadata_is_read_without_guessing(line, expected):
-    assert parse_item(line, FIELDS)[:3] == expected
+def test_the_changed_fields_are_those_whose_values_differ_at_some_rank(before, after, items, changed):
+    now = catalogue(**items)
+    assert changed_fields(FIELDS, before, BOTH.hashes, after, now.hashes) == changed
+
+
+def test_types_are_a_letter_a_field():
+    item = {"a": "x", "b": 1, "c": 1.5, "d": True, "e": [], "f": {}, "g": None}
+    assert types_of(item, list("abcdefgh")) == "snnbao0-"
 
 
 @pytest.mark.parametrize(
-    "line", [b"{", b"[]", b'{"name":"x"}', b'{"id":null}', b'{"id":true}', b'{"id":"\xff"}', b'{"id":"1"}{"id":"2"}']
+    ("value", "kept", "count"),
+    [
+        (math.inf, None, 1),
+        (math.nan, None, 1),
+        ([1, math.inf, {"x": -math.inf}], [1, None, {"x": None}], 2),
+        (1.5, 1.5, 0),
+        ("NaN", "NaN", 0),
+    ],
 )
-def test_what_is_no_item_is_broken_with_a_reason(line):
-    kind, *_, reason = parse_item(line, FIELDS)
-    assert kind == "broken" and reason
-
-
-def test_blank_lines_are_no_items():
-    assert parse_item(b" \r", FIELDS) is None
-
-
-def metadata(folder, name, *lines):
-    path = folder / "input/item_metadata" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines))
-
-
-def test_of_two_lines_for_an_item_the_first_one_wins_and_both_kinds_of_trouble_are_counted(spark, tmp_path):
-    metadata(tmp_path, "a.json", '{"id":"1","name":"first"}', '{"id":"1","name":"again"}', "{", "")
-    metadata(tmp_path, "b.json", '{"id":"1","name":"late"}', '{"id":"2","name":"two"}')
-    found, counts = catalogue(read_items(spark, LocalStorage(tmp_path), FIELDS), FIELDS)
-    assert json.loads(found.piece("1").json)["name"] == "first"
-    assert json.loads(found.piece("2").json)["name"] == "two"
-    assert counts == {"metadataLinesBroken": 1, "metadataDuplicates": 2}
-
-
-def test_fields_without_any_metadata_are_an_error_that_names_them(spark, tmp_path):
-    with pytest.raises(ConfigError, match="asks for name, price"):
-        read_items(spark, LocalStorage(tmp_path), FIELDS)
-    assert read_items(spark, LocalStorage(tmp_path), []) is None
+def test_numbers_that_json_cannot_hold_become_null_and_are_counted(value, kept, count):
+    assert finite(value) == (kept, count)

@@ -1,59 +1,102 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glue_jobs.delta import SENT, Now, Told, Verdict, baseline, decide, remember
+from glue_jobs.delta import UPSERTS, Now, Rules, Told, Verdict, baseline, decide, is_due, remember
 
 AT = datetime(2026, 11, 21, tzinfo=UTC)
 LATER = datetime(2026, 11, 22, tzinfo=UTC)
 NOW, EMPTY = Now(["1"], 7), Now([], 8)
 SAME, OTHER = Told("upsert", ["1"], 7, 3, AT), Told("upsert", ["2"], 5, 3, AT)
 GONE, UNKNOWN = Told("gone", ["1"], 7, 3, AT), Told("upsert", ["1"], None, 3, AT)
+CLEARED, UNHEARD_CLEAR = Told("clear", (), 0, 3, AT), Told("clear", (), None, 3, AT)
+KEEPS, CLEARS = Rules(), Rules(clears_gone=True)
 
 
 @pytest.mark.parametrize(
-    ("now", "told", "has_failed", "verdict"),
+    ("now", "told", "verdict"),
     [
-        (NOW, None, False, Verdict.NEW),
-        (NOW, SAME, False, Verdict.UNCHANGED),
-        (NOW, OTHER, False, Verdict.CHANGED),
-        (NOW, GONE, False, Verdict.NEW),
-        (NOW, UNKNOWN, False, Verdict.REPEATED),
-        (EMPTY, None, False, Verdict.EMPTY),
-        (EMPTY, SAME, False, Verdict.CHANGED),
-        (EMPTY, GONE, False, Verdict.NEW),
-        (EMPTY, UNKNOWN, False, Verdict.REPEATED),
-        (None, SAME, False, Verdict.GONE),
-        (None, UNKNOWN, False, Verdict.GONE),
-        (None, SAME, True, Verdict.FAILED),
-        (None, UNKNOWN, True, Verdict.FAILED),
+        (NOW, None, Verdict.NEW),
+        (NOW, SAME, Verdict.UNCHANGED),
+        (NOW, OTHER, Verdict.CHANGED),
+        (NOW, GONE, Verdict.NEW),
+        (NOW, UNKNOWN, Verdict.REPEATED),
+        (NOW, CLEARED, Verdict.NEW),
+        (NOW, UNHEARD_CLEAR, Verdict.NEW),
+        (EMPTY, None, Verdict.EMPTY),
+        (EMPTY, SAME, Verdict.CHANGED),
+        (EMPTY, GONE, Verdict.NEW),
+        (EMPTY, UNKNOWN, Verdict.REPEATED),
+        (EMPTY, CLEARED, Verdict.EMPTY),
+        (EMPTY, UNHEARD_CLEAR, Verdict.NEW),
     ],
 )
-def test_every_case_has_its_verdict(now, told, has_failed, verdict):
-    assert decide(now, told, has_failed=has_failed, checks_delta=True) is verdict
+@pytest.mark.parametrize("rules", [KEEPS, CLEARS])
+@pytest.mark.parametrize("has_failed", [True, False])
+def test_a_user_with_a_list_has_his_verdict(now, told, verdict, rules, has_failed):
+    assert decide(now, told, rules, has_failed=has_failed) is verdict
 
 
-def test_without_delta_check_an_unchanged_user_is_sent():
-    assert decide(NOW, SAME, has_failed=False, checks_delta=False) is Verdict.CHANGED
+@pytest.mark.parametrize(
+    ("told", "kept", "cleared"),
+    [
+        (SAME, Verdict.GONE, Verdict.CLEARED),
+        (UNKNOWN, Verdict.GONE, Verdict.CLEARED),
+        (GONE, Verdict.GONE, Verdict.CLEARED),
+        (UNHEARD_CLEAR, Verdict.CLEARED, Verdict.CLEARED),
+        (CLEARED, Verdict.FORGOTTEN, Verdict.FORGOTTEN),
+    ],
+)
+def test_a_user_without_a_list_has_his_verdict(told, kept, cleared):
+    assert decide(None, told, KEEPS, has_failed=False) is kept
+    assert decide(None, told, CLEARS, has_failed=False) is cleared
 
 
-def test_what_is_sent_is_remembered_with_its_version():
-    assert remember(Verdict.CHANGED, NOW, OTHER, version=4, at=LATER) == Told("upsert", ["1"], 7, 4, LATER)
+@pytest.mark.parametrize("told", [SAME, UNKNOWN, GONE, CLEARED, UNHEARD_CLEAR])
+@pytest.mark.parametrize("rules", [KEEPS, CLEARS])
+def test_a_user_whose_line_failed_is_never_gone_and_keeps_his_row(told, rules):
+    verdict = decide(None, told, rules, has_failed=True)
+    assert verdict is Verdict.FAILED
+    assert remember(verdict, None, told, version=4, at=LATER) is told
+
+
+def test_without_delta_check_an_unchanged_user_is_repeated():
+    assert decide(NOW, SAME, Rules(checks_delta=False), has_failed=False) is Verdict.REPEATED
+
+
+def test_an_unchanged_user_who_is_due_is_refreshed_and_no_other():
+    assert decide(NOW, SAME, KEEPS, has_failed=False, is_due=True) is Verdict.REFRESHED
+    assert decide(NOW, OTHER, KEEPS, has_failed=False, is_due=True) is Verdict.CHANGED
+    assert decide(None, SAME, KEEPS, has_failed=False, is_due=True) is Verdict.GONE
+
+
+@pytest.mark.parametrize("verdict", sorted(UPSERTS))
+def test_what_is_sent_is_remembered_with_its_version(verdict):
+    assert remember(verdict, NOW, OTHER, version=4, at=LATER) == Told("upsert", ["1"], 7, 4, LATER)
+
+
+def test_a_clear_is_remembered_until_it_is_confirmed():
+    sent = remember(Verdict.CLEARED, None, SAME, version=4, at=LATER)
+    assert (sent.op, sent.sent_in) == ("clear", 4)
+    unheard = baseline(sent, is_acknowledged=False)
+    assert decide(None, unheard, CLEARS, has_failed=False) is Verdict.CLEARED
+    assert decide(None, sent, CLEARS, has_failed=False) is Verdict.FORGOTTEN
+    assert remember(Verdict.FORGOTTEN, None, sent, version=5, at=LATER) is None
 
 
 def test_who_is_gone_keeps_his_row_as_gone():
     assert remember(Verdict.GONE, None, SAME, version=4, at=LATER) == GONE
 
 
-def test_who_is_not_sent_keeps_his_row():
+def test_who_is_unchanged_keeps_his_row():
     assert remember(Verdict.UNCHANGED, NOW, SAME, version=4, at=LATER) is SAME
-    assert remember(Verdict.FAILED, None, UNKNOWN, version=4, at=LATER) is UNKNOWN
 
 
-def test_an_empty_list_for_one_never_told_leaves_no_row():
-    assert remember(Verdict.EMPTY, EMPTY, None, version=4, at=LATER) is None
+@pytest.mark.parametrize("told", [None, CLEARED])
+def test_an_empty_list_for_one_who_holds_nothing_leaves_no_row(told):
+    assert remember(Verdict.EMPTY, EMPTY, told, version=4, at=LATER) is None
 
 
 def test_without_an_acknowledgement_nothing_is_known():
@@ -61,21 +104,43 @@ def test_without_an_acknowledgement_nothing_is_known():
     assert baseline(SAME, is_acknowledged=False) == UNKNOWN
 
 
+@given(user=st.text(min_size=1), after=st.integers(1, 60))
+def test_a_refresh_comes_after_its_days_and_before_twice_as_many(user, after):
+    assert not is_due(user, AT, AT + timedelta(days=after) - timedelta(seconds=1), after)
+    assert is_due(user, AT, AT + timedelta(days=2 * after - 1), after)
+    assert not is_due(user, AT, AT + timedelta(days=1000), None)
+
+
+def test_users_sent_in_one_night_are_not_refreshed_in_one():
+    due = [sum(is_due(f"u{n}", AT, AT + timedelta(days=day), 10) for n in range(1000)) for day in range(10, 20)]
+    nights = [after - before for before, after in zip([0, *due], due, strict=False)]
+    assert sum(nights) == 1000
+    assert all(50 < night < 150 for night in nights)
+
+
 LISTS = st.lists(st.sampled_from("abc"), unique=True, max_size=3)
 
 
-@given(st.lists(st.tuples(st.none() | LISTS, st.booleans(), st.booleans()), max_size=12))
-def test_over_any_history_the_destination_ends_with_the_newest_list_it_was_told(days):
+@given(
+    days=st.lists(st.tuples(st.none() | LISTS, st.booleans(), st.booleans()), max_size=12),
+    rules=st.sampled_from([KEEPS, CLEARS, Rules(checks_delta=False)]),
+)
+def test_over_any_history_what_counts_as_known_is_what_the_destination_holds(days, rules):
     """Each day: his list or none, whether a line of his failed, whether the destination confirms."""
     held, told = None, None
     for version, (items, has_failed, confirms) in enumerate(days, 1):
         now = None if items is None else Now(items, hash(tuple(items)))
         if now is None and told is None:
             continue
-        verdict = decide(now, told, has_failed=has_failed, checks_delta=True)
+        verdict = decide(now, told, rules, has_failed=has_failed)
         told = remember(verdict, now, told, version=version, at=AT)
-        if verdict in SENT:
+        if verdict in UPSERTS:
             held = now.item_ids if confirms else held
+        if verdict is Verdict.CLEARED:
+            held = None if confirms else held
+        if told is not None and told.sent_in == version:
             told = baseline(told, is_acknowledged=confirms)
-        if now is not None and told is not None and told.fingerprint is not None:
-            assert held == now.item_ids
+        if told is not None and told.fingerprint is not None:
+            assert held == (None if told.op == "clear" else told.item_ids)
+        if told is None:
+            assert held is None

@@ -1,18 +1,22 @@
 """The writing pass over plain rows: no Spark."""
 
 import gzip
+import io
 import json
-from collections import Counter
 from datetime import UTC, datetime
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.base import ChangePolicy
 from connectors.contract.storage import LocalStorage
-from glue_jobs.decorate import Catalogue
-from glue_jobs.output import Meeting, WritePlan, figures, write_users
+from glue_jobs.decorate import Catalogue, fingerprint
+from glue_jobs.delta import Rules, Verdict
+from glue_jobs.output import WritePlan, together, write_users
 from glue_jobs.state import Unacknowledged
+from glue_jobs.tell import Meeting, TellPlan
 
 AT = datetime(2026, 11, 21, 4, tzinfo=UTC)
 RUN = "20261121T040000Z-3f9a2c"
@@ -20,29 +24,30 @@ NOTHING = Meeting(*[None] * len(Meeting._fields))
 CATALOGUE = Catalogue(())
 
 
-def plan(storage, **changes):
-    made = dict(
-        storage=storage,
-        connector="braze",
-        run_id=RUN,
-        version=2,
-        at=AT,
-        settings=b"s",
-        merge="roundRobin",
-        max_items=None,
-        checks_delta=True,
-        saves_failed_lines=True,
-        unacknowledged=Unacknowledged(),
+def plan(storage, *, saves_failed_lines=True, **changes):
+    tell = TellPlan(
+        **dict(
+            version=2,
+            at=AT,
+            settings=b"s",
+            policy=ChangePolicy(),
+            rules=Rules(),
+            merge="roundRobin",
+            max_items=None,
+            unacknowledged=Unacknowledged(),
+        )
+        | changes
     )
-    return WritePlan(**made | changes)
+    return WritePlan(storage, "braze", RUN, saves_failed_lines, tell)
 
 
 def line(user, *items, row=0):
     return NOTHING._replace(user_id=user, kind="list", is_line=True, row=row, item_ids=list(items))
 
 
-def told(user, *items, sent_in=1, fingerprint=None, op="upsert"):
-    known = CATALOGUE.fingerprint(items, b"s") if fingerprint is None else fingerprint
+def told(user, *items, sent_in=1, known=None, op="upsert"):
+    if known is None:
+        known = fingerprint(items, CATALOGUE.hashes, b"s", ChangePolicy())
     return NOTHING._replace(
         user_id=user,
         kind="told",
@@ -56,13 +61,16 @@ def told(user, *items, sent_in=1, fingerprint=None, op="upsert"):
 
 
 def write(storage, rows, **changes):
+    """The figures, what was published, and the snapshot's rows."""
     report = write_users(rows, plan(storage, **changes), CATALOGUE, name="00000-0")
-    lines = [
-        json.loads(text)
-        for file in report["parts"]
-        for text in gzip.decompress(storage.get(file["key"]).data).splitlines()
-    ]
-    return report, {record["userId"]: [item["itemId"] for item in record["recommendations"]] for record in lines}
+    files, counts = together([report]).settled()
+    texts = [text for file in files.parts for text in gzip.decompress(storage.get(file.key).data).splitlines()]
+    sent = {}
+    for record in map(json.loads, texts):
+        items = record.get("recommendations")
+        sent[record["userId"]] = None if items is None else [item["itemId"] for item in items]
+    kept = [row for file in files.snapshot for row in pq.read_table(io.BytesIO(storage.get(file.key).data)).to_pylist()]
+    return counts, sent, {row["userId"]: row["op"] for row in kept}
 
 
 @pytest.fixture
@@ -72,32 +80,56 @@ def storage(tmp_path):
 
 def test_only_what_is_news_is_written(storage):
     rows = [line("ann", "1"), line("bob", "2"), told("bob", "2"), line("cid", "3"), told("cid", "9")]
-    report, sent = write(storage, rows)
+    counts, sent, kept = write(storage, rows)
     assert sent == {"ann": ["1"], "cid": ["3"]}
     wanted = {"linesRead": 3, "users": 3, "new": 1, "unchanged": 1, "changed": 1, "records": 2}
-    assert report["counts"] == wanted
+    assert {name: count for name, count in counts.items() if count} == wanted
+    assert kept == dict.fromkeys(["ann", "bob", "cid"], "upsert")
 
 
 def test_a_user_with_two_lines_keeps_the_first_and_the_other_is_counted(storage):
-    report, sent = write(storage, [line("ann", "1"), line("ann", "2", row=1)])
-    assert (sent, report["counts"]["linesDuplicate"]) == ({"ann": ["1"]}, 1)
+    counts, sent, _ = write(storage, [line("ann", "1"), line("ann", "2", row=1)])
+    assert (sent, counts["linesDuplicate"]) == ({"ann": ["1"]}, 1)
 
 
 def test_who_was_not_confirmed_is_sent_again(storage):
     rows = [line("ann", "1"), told("ann", "1"), line("bob", "1"), told("bob", "1")]
-    _, sent = write(storage, rows, unacknowledged=Unacknowledged(1, users=frozenset({"bob"})))
+    _, sent, _ = write(storage, rows, unacknowledged=Unacknowledged(1, users=frozenset({"bob"})))
     assert list(sent) == ["bob"]
+
+
+GONE = [line("ann", "1"), told("bob", "2"), told("cid", "3", op="gone"), told("dan", op="clear", known=0)]
+
+
+def test_who_is_gone_is_cleared_where_the_settings_say_so(storage):
+    counts, sent, kept = write(storage, GONE, rules=Rules(clears_gone=True))
+    assert sent == {"ann": ["1"], "bob": None, "cid": None}
+    assert kept == {"ann": "upsert", "bob": "clear", "cid": "clear"}
+    assert (counts["cleared"], counts["forgotten"], counts["records"]) == (2, 1, 3)
+
+
+@pytest.mark.parametrize("kind", ["broken", "mappingBroken"])
+def test_clears_wait_for_a_clean_read(storage, kind):
+    broken = NOTHING._replace(kind=kind, is_line=kind == "broken", text="{")
+    counts, sent, kept = write(storage, [broken, *GONE], rules=Rules(clears_gone=True))
+    assert sent == {"ann": ["1"]}
+    assert kept == {"ann": "upsert", "bob": "upsert", "cid": "gone"}
+    assert (counts["cleared"], counts["clearsWithheld"], counts["records"]) == (0, 2, 1)
 
 
 def test_lines_of_no_user_are_counted_and_kept(storage):
     failed = NOTHING._replace(kind="failed", is_line=True, text='{"a":1}')
     broken = NOTHING._replace(kind="broken", is_line=True, text="{", file="f", reason="not JSON")
+    row = NOTHING._replace(kind="mappingBroken", is_line=False, text="1,", file="m")
     good = NOTHING._replace(kind="line", is_line=True)
-    report, _ = write(storage, [failed, broken, good])
-    assert report["counts"] == {"linesRead": 3, "linesFailed": 1, "linesBroken": 1}
+    counts, _, _ = write(storage, [failed, broken, row, good, good._replace(kind="duplicate")])
+    wanted = {"linesRead": 4, "linesFailed": 1, "linesBroken": 1, "linesDuplicate": 1, "mappingRowsBroken": 1}
+    assert {name: count for name, count in counts.items() if count} == wanted
     texts = {entry.key.split("/")[0]: storage.get(entry.key).data for entry in storage.list()}
     assert texts["errors"] == b'{"a":1}\n'
-    assert json.loads(texts["quarantine"]) == {"file": "f", "text": "{", "reason": "not JSON"}
+    first, second = map(json.loads, texts["quarantine"].splitlines())
+    assert first == {"file": "f", "text": "{", "reason": "not JSON"}
+    assert (second["text"], "ITEM_ID is blank" in second["reason"]) == ("1,", True)
 
 
 def test_failed_lines_are_not_kept_unless_asked(storage):
@@ -117,16 +149,8 @@ def test_i1_every_user_is_accounted_for_once(tmp_path_factory, users):
     for user, (now, before) in users:
         rows += [line(user, *now)] if now is not None else []
         rows += [told(user, *before)] if before is not None else []
-    report, sent = write(LocalStorage(tmp_path_factory.mktemp("job")), rows)
-    counts = Counter(report["counts"])
+    counts, sent, kept = write(LocalStorage(tmp_path_factory.mktemp("job")), rows)
     met = sum(now is not None or before is not None for _, (now, before) in users)
-    verdicts = ("new", "changed", "unchanged", "gone", "empty", "failed", "repeated")
-    assert sum(counts[verdict] for verdict in verdicts) == met
+    assert sum(counts[verdict] for verdict in Verdict) == met
     assert counts["records"] == counts["new"] + counts["changed"] + counts["repeated"] == len(sent)
-    kept = sum(file["records"] for file in report["snapshot"])
-    assert kept == met - counts["empty"]
-
-
-def test_figures_name_what_is_zero_too():
-    named = figures(Counter(linesRead=3))
-    assert (named["linesRead"], named["linesBroken"], named["unchanged"]) == (3, 0, 0)
+    assert len(kept) == met - counts["empty"]

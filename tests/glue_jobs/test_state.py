@@ -123,7 +123,7 @@ def test_connectors_commit_each_for_itself(storage):
 @pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"formatVersion":99}'])
 def test_a_pointer_that_cannot_be_read_stops_the_run(storage, content):
     storage.put(layout.pointer("braze"), content)
-    with pytest.raises(StateError, match=r"_current\.json cannot be read"):
+    with pytest.raises(StateError, match=r"_current\.json"):
         state.read_pointer(storage, "braze")
 
 

@@ -248,7 +248,7 @@ def _kill_after_writing(*, is_snapshot_whole):
 
     def killed(meetings, plan, catalogue):
         written = write(meetings, plan, catalogue)
-        for file in [] if is_snapshot_whole else written.snapshot:
+        for file in [] if is_snapshot_whole else written.told.snapshot:
             plan.storage.delete(file.key)
         raise KilledError
 
@@ -346,7 +346,7 @@ def test_every_sample_folder_runs(job, tmp_path, spark):
     for source in sorted((ROOT / "sample/etl_jobs").glob("*/*")):
         target = tmp_path / "sample" / source.relative_to(ROOT / "sample")
         shutil.copytree(source, target)
-        (result,) = sync.run(spark, JobFolder.parse(str(target)), now=NOW, report=lambda text: None)
+        (result,) = sync.run(spark, JobFolder.parse(str(target)), now=NOW, report=lambda text: None).synced
         assert result.counts["records"] == 4
 
 
@@ -355,7 +355,7 @@ def test_the_historic_config_of_2022_works_and_says_what_it_means(tmp_path, spar
     shutil.copytree(ROOT / "sample/etl_jobs/related_items/similar_items", target)
     shutil.copy(ROOT / "sample/config.json", target / "config.json")
     said = []
-    (result,) = sync.run(spark, JobFolder.parse(str(target)), now=NOW, report=said.append)
+    (result,) = sync.run(spark, JobFolder.parse(str(target)), now=NOW, report=said.append).synced
     manifest = state.read_manifest(LocalStorage(target), result.manifest)
     assert manifest.options["payloadShape"] == "arrays"
     assert any("payloadShape" in text and "version" in text for text in said)

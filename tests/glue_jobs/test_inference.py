@@ -1,13 +1,12 @@
 import json
 
 import pytest
-from chispa import assert_df_equality
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.contract.storage import LocalStorage
 from glue_jobs.errors import ConfigError, NoInputError
-from glue_jobs.sources import BatchLine, find_batch, parse_batch_line, read_batch, read_mapping
+from glue_jobs.inference import BatchLine, find_batch, parse_batch_line, read_batch
 
 IDS = st.text(min_size=1, max_size=40).filter(lambda text: text.isprintable())
 
@@ -40,7 +39,7 @@ def read(text, key="userId"):
         (
             '{"input":{"itemId":"9"},"output":null,"error":{"code":5}}',
             "itemId",
-            BatchLine("failed", "9", reason='{"code": "5"}'),
+            BatchLine("failed", "9", reason='{"code": 5}'),
         ),
         (
             '{"input":{"userId":"1"},"output":{"recommendedItems":["2"]},"error":""}',
@@ -165,29 +164,3 @@ def test_lines_of_several_files_are_read_with_their_place(spark, tmp_path):
         ("a.out", "broken", None, None, '{"broken'),
         ("b.out", "failed", "3", None, '{"input":{"userId":"3"},"error":"x"}'),
     ]
-
-
-def mapping(folder, name, text):
-    path = folder / "input/user_item_mapping" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-
-
-def test_f15_the_mappings_columns_are_found_by_name_in_every_file(spark, tmp_path):
-    mapping(tmp_path, "a.csv", "USER_ID,ITEM_ID\n1,105\n")
-    mapping(tmp_path, "b.csv", '\ufeffITEM_ID,NOTE,USER_ID,RANK\n00105,"two\nlines, quoted",2,7\n')
-    mapping(tmp_path, "_SUCCESS", "")
-    found = read_mapping(spark, LocalStorage(tmp_path)).select("userId", "itemId", "rank")
-    expected = spark.createDataFrame([("1", "105", None), ("2", "00105", 7)], "userId string, itemId string, rank long")
-    assert_df_equality(found, expected, ignore_row_order=True, ignore_nullable=True)
-
-
-def test_f15_a_mapping_without_a_column_is_an_error_that_names_file_and_column(spark, tmp_path):
-    mapping(tmp_path, "a.csv", "USER,ITEM_ID\n1,105\n")
-    with pytest.raises(ConfigError, match=r"a\.csv should have a header with one USER_ID"):
-        read_mapping(spark, LocalStorage(tmp_path))
-
-
-def test_a_missing_mapping_is_no_input(spark, tmp_path):
-    with pytest.raises(NoInputError, match="user_item_mapping"):
-        read_mapping(spark, LocalStorage(tmp_path))

@@ -1,0 +1,247 @@
+"""Item metadata: read strictly, cut to what a connector sends, kept where every task can look it up.
+
+A catalogue of ordinary size travels to the workers whole. One too large for that is kept on a shelf: a
+SQLite file that Spark carries to every worker and that is read where it is needed (docs/decisions/0004).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sqlite3
+import tempfile
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache, partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pyspark import SparkFiles
+from pyspark.sql import DataFrame, SparkSession
+
+from connectors.contract import layout
+from connectors.contract.storage import Entry, Storage
+from glue_jobs.decorate import Catalogue, Piece, finite, item_piece, metadata_fields, types_of
+from glue_jobs.errors import ConfigError
+from glue_jobs.schemas import ITEM
+from glue_jobs.sources import LineError, decoded_object, parsed_lines, readable_files, shown, unpacked
+
+# Up to this many bytes of metadata as stored, the catalogue travels whole; gzip counts tenfold.
+SHELF_FROM_BYTES = 256 * 1024 * 1024
+_GZIP_FACTOR = 10
+_PEEK_LINES = 100
+_TYPE_NAMES = {"s": "text", "n": "number", "b": "true/false", "a": "list", "o": "object"}
+
+
+@dataclass(frozen=True)
+class Items:
+    """A run's item metadata, for one connector.
+
+    Attributes:
+        counts: metadataLinesBroken, metadataDuplicates, metadataNotFinite, itemsWithMetadata.
+        types: Field → the JSON types its values have, as letters of `decorate.types_of`.
+        is_shelved: Whether the catalogue is too large to travel.
+    """
+
+    catalogue: Catalogue
+    counts: Mapping[str, int]
+    types: Mapping[str, str] = field(default_factory=dict)
+    is_shelved: bool = False
+
+
+def parse_item(line: bytes, fields: Sequence[str]) -> tuple[Any, ...] | None:
+    """One line of item metadata as a row of ITEM without its position; None when it is blank."""
+    try:
+        data, _ = decoded_object(line)
+    except LineError as error:
+        return ("broken", None, None, None, None, 0, shown(line), str(error))
+    if data is None:
+        return None
+    item_id = data.get("id")
+    if isinstance(item_id, int) and not isinstance(item_id, bool):
+        item_id = str(item_id)
+    if not isinstance(item_id, str) or not item_id:
+        return ("broken", None, None, None, None, 0, shown(line), "id is missing")
+    listed, not_finite = finite({name: data[name] for name in fields if name in data})
+    piece = item_piece(listed, fields)
+    return ("good", item_id, piece.tail, piece.hashes, types_of(listed, fields), not_finite, None, None)
+
+
+def read_items(
+    spark: SparkSession, storage: Storage, item_fields: Sequence[str], *, scored: bool, shelf_from_bytes: int
+) -> Items:
+    """The item metadata of a job folder, cut to the fields that records carry.
+
+    Args:
+        item_fields: What every item of a record carries beside its id.
+        scored: Whether the first of them is the recommender's score.
+        shelf_from_bytes: From this size on the catalogue is kept on a shelf.
+
+    Raises:
+        ConfigError: There is no metadata, or a field that no item has.
+    """
+    fields = metadata_fields(item_fields, scored=scored)
+    if not fields:
+        return Items(Catalogue((), scored=scored), _figures(None, 0))
+    files = readable_files(storage, layout.METADATA, (".json", ".json.gz"))
+    if not files:
+        raise ConfigError(
+            f"itemMetadataFields asks for {', '.join(fields)}, and {storage.root}/{layout.METADATA} holds no .json file"
+        )
+    rows = parsed_lines(spark, [storage.uri(file.key) for file in files], partial(parse_item, fields=fields), ITEM)
+    is_shelved = sum(map(_size_bytes, files)) >= shelf_from_bytes
+    tally = _Tally(fields)
+    pieces = _shelved(spark, rows, tally) if is_shelved else _in_memory(rows, tally)
+    _check_fields(storage, files[0].key, tally)
+    catalogue = Catalogue(tuple(fields), pieces, scored)
+    return Items(catalogue, _figures(tally, len(pieces)), tally.types(), is_shelved)
+
+
+class _Tally:
+    """Figures of the metadata, gathered while it is read once."""
+
+    def __init__(self, fields: Sequence[str]) -> None:
+        self.fields = fields
+        self.counts: Counter[str] = Counter()
+        self._letters: list[set[str]] = [set() for _ in fields]
+
+    def good(self, rows: Iterable[Any]) -> Iterator[tuple[str, bytes, bytes]]:
+        """The good rows as (item id, tail, hashes); the others are counted."""
+        for row in rows:
+            if row.kind == "broken":
+                self.counts["metadataLinesBroken"] += 1
+                continue
+            self.counts["good"] += 1
+            self.counts["metadataNotFinite"] += row.notFinite
+            for seen, letter in zip(self._letters, row.types, strict=True):
+                seen.add(letter)
+            yield row.itemId, bytes(row.tail), bytes(row.hashes)
+
+    def nowhere(self) -> list[str]:
+        """The fields that no item has."""
+        return [name for name, seen in zip(self.fields, self._letters, strict=True) if seen <= {"-"}]
+
+    def types(self) -> dict[str, str]:
+        """Field → the letters of its types."""
+        found = zip(self.fields, self._letters, strict=True)
+        return {name: "".join(sorted(seen - {"-", "0"})) for name, seen in found}
+
+
+def _size_bytes(file: Entry) -> int:
+    return file.size_bytes * (_GZIP_FACTOR if file.key.endswith(".gz") else 1)
+
+
+def _figures(tally: _Tally | None, items: int) -> dict[str, int]:
+    counts = tally.counts if tally else Counter()
+    figures = {name: counts[name] for name in ("metadataLinesBroken", "metadataNotFinite")}
+    return {"itemsWithMetadata": items, "metadataDuplicates": counts["good"] - items if tally else 0, **figures}
+
+
+def _in_memory(rows: DataFrame, tally: _Tally) -> dict[str, Piece]:
+    """All pieces. Of several lines for an item the first one wins."""
+    pieces: dict[str, Piece] = {}
+    for item_id, tail, hashes in tally.good(sorted(rows.collect(), key=lambda row: (row.file, row.block, row.row))):
+        pieces.setdefault(item_id, Piece(tail, hashes))
+    return pieces
+
+
+def _shelved(spark: SparkSession, rows: DataFrame, tally: _Tally) -> Shelf:
+    """All pieces in a file that every worker gets. Rows pass one partition at a time, in order."""
+    path = Path(tempfile.mkdtemp(prefix="recsync-")) / f"items-{uuid.uuid4().hex}.sqlite"
+    with closing(sqlite3.connect(path)) as shelf, shelf:
+        shelf.execute("create table items (id text primary key, tail blob, hashes blob) without rowid")
+        ordered = rows.sort("file", "block", "row").toLocalIterator()
+        shelf.executemany("insert or ignore into items values (?, ?, ?)", tally.good(ordered))
+    spark.sparkContext.addFile(str(path))
+    return Shelf(path.name)
+
+
+def _check_fields(storage: Storage, key: str, tally: _Tally) -> None:
+    nowhere = tally.nowhere()
+    if not nowhere:
+        return
+    known = _known_fields(storage, key)
+    said = []
+    for name in nowhere:
+        close = difflib.get_close_matches(name, known, 1)
+        said.append(f"{name!r}" + (f" (did you mean {close[0]!r}?)" if close else ""))
+    raise ConfigError(
+        f"itemMetadataFields asks for {', '.join(said)}, which no item has; items have: {', '.join(known)}"
+    )
+
+
+def _known_fields(storage: Storage, key: str) -> list[str]:
+    """The fields of the first items, for a person who mistyped one."""
+    known: dict[str, None] = {}
+    with unpacked(storage, key) as stream:
+        for line in islice(stream, _PEEK_LINES):
+            try:
+                known.update(dict.fromkeys(json.loads(line)))
+            except (ValueError, TypeError):
+                continue
+    return [name for name in known if name != "id"]
+
+
+@dataclass(frozen=True)
+class Shelf(Mapping[str, Piece]):
+    """Pieces in a SQLite file that Spark carried to this worker; the most wanted stay in memory."""
+
+    file_name: str
+
+    def __getitem__(self, item_id: str) -> Piece:
+        piece = self._look_up(item_id)
+        if piece is None:
+            raise KeyError(item_id)
+        return piece
+
+    def __iter__(self) -> Iterator[str]:
+        return (item_id for (item_id,) in self._connection.execute("select id from items"))
+
+    def __len__(self) -> int:
+        return int(self._connection.execute("select count(*) from items").fetchone()[0])
+
+    @cached_property
+    def _connection(self) -> sqlite3.Connection:
+        return sqlite3.connect(f"file:{SparkFiles.get(self.file_name)}?mode=ro&immutable=1", uri=True)
+
+    @cached_property
+    def _look_up(self) -> Callable[[str], Piece | None]:
+        def find(item_id: str) -> Piece | None:
+            row = self._connection.execute("select tail, hashes from items where id = ?", (item_id,)).fetchone()
+            return Piece(*row) if row else None
+
+        return lru_cache(maxsize=100_000)(find)
+
+    def __reduce__(self) -> tuple[type[Shelf], tuple[str]]:
+        """Travel as a name: each worker opens its own copy of the file."""
+        return Shelf, (self.file_name,)
+
+
+def check_types(was: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Refuse a run in which a field became another type for every item.
+
+    A destination fixes an attribute's type by its first value and drops the others in silence, so such a
+    change would look delivered and change nothing.
+
+    Args:
+        was: The types of the committed run, as `Items.types`.
+        now: Today's.
+
+    Raises:
+        ConfigError: Field by field, both types.
+    """
+    changed = [name for name in now if was.get(name) and now[name] and not set(was[name]) & set(now[name])]
+    if changed:
+        said = [f"{name!r} was {_named(was[name])} and is {_named(now[name])}" for name in changed]
+        raise ConfigError(
+            f"item metadata changed its type: {'; '.join(said)}. The destination would drop the new values in silence; "
+            "mend the metadata, or accept the new types with: recsync run --full"
+        )
+
+
+def _named(letters: str) -> str:
+    return " or ".join(_TYPE_NAMES[letter] for letter in letters)
