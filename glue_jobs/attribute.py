@@ -82,6 +82,11 @@ def users_of_items(lines: DataFrame, mapping: DataFrame) -> DataFrame:
     return _shaped(attributed).unionByName(_shaped(each_line))
 
 
+def unmatched_items(rows: DataFrame) -> int:
+    """How many items users are mapped to that no line of the batch answers for. Reads the mapping again."""
+    return rows.where(F.col("kind") == "unmatched").select("queryItemId").distinct().count()
+
+
 def meet(rows: DataFrame, told: DataFrame) -> DataFrame:
     """Bring what is said of a user together: all his rows in one partition, neighbours, in order.
 

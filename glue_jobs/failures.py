@@ -17,8 +17,11 @@ from glue_jobs.errors import InputError, SyncError
 
 _OURS = re.compile(r"(?:glue_jobs\.errors|connectors\.contract\.storage)\.(\w+): ([^\n]+)")
 _CUT = re.compile(r"java\.io\.EOFException|ZipException|incorrect (?:data|header) check|invalid (?:block|stored)", re.I)
-_FILE = re.compile(r"(?:file|s3a?|s3n):/[^\s,;'\"]+\.gz")
 _OS = re.compile(r"(?:OSError|MemoryError|PermissionError)(?:: [^\n]+)?")
+
+
+class CutFileError(InputError):
+    """Some gzip file ends early or is damaged. Spark does not say which."""
 
 
 def in_our_words(error: Exception) -> SyncError | None:
@@ -37,8 +40,7 @@ def _of_spark(text: str, error: Exception) -> SyncError | None:
         kind = getattr(errors, found[1], SyncError)
         return _chained(kind(found[2]), error)
     if _CUT.search(text):
-        file = _FILE.search(text)
-        return _chained(InputError(f"{file[0] if file else 'a .gz file'} is cut or damaged; write it again"), error)
+        return _chained(CutFileError("a .gz file is cut or damaged; write it again"), error)
     if found := _OS.search(text):
         return _chained(SyncError(f"a task could not go on: {found[0]}; nothing was committed"), error)
     return None

@@ -70,12 +70,10 @@ def _is_full(argv: Sequence[str]) -> bool:
 
 def session() -> SparkSession:
     """The Spark session, set up the way the job's rows need it; Glue's own where there is one."""
-    spark = (
+    return (
         SparkSession.builder.appName("recsync")
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.execution.arrow.maxRecordsPerBatch", "2000")
         .config("spark.sql.files.ignoreCorruptFiles", "false")
         .getOrCreate()
     )
-    spark.sparkContext.setLogLevel("ERROR")
-    return spark

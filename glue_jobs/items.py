@@ -26,7 +26,7 @@ from pyspark.sql import DataFrame, SparkSession
 from connectors.contract import layout
 from connectors.contract.storage import Entry, Storage
 from glue_jobs.decorate import Catalogue, Piece, finite, item_piece, metadata_fields, types_of
-from glue_jobs.errors import ConfigError
+from glue_jobs.errors import ConfigError, InputError
 from glue_jobs.schemas import ITEM
 from glue_jobs.sources import LineError, decoded_object, parsed_lines, readable_files, shown, unpacked
 
@@ -164,6 +164,8 @@ def _check_fields(storage: Storage, key: str, tally: _Tally) -> None:
     nowhere = tally.nowhere()
     if not nowhere:
         return
+    if not tally.counts["good"]:
+        raise InputError(f"{storage.root}/{key} is not JSON Lines: no line is one object with an id")
     known = _known_fields(storage, key)
     said = []
     for name in nowhere:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ def decoded_object(line: bytes) -> tuple[dict[str, Any] | None, bool]:
 
     Returns:
         The object, and whether a key stood in it twice (the last one counts). None when the line is blank.
-        Numbers that JSON does not know (NaN, Infinity) are None.
+        NaN and Infinity, which JSON does not know, are read as numbers.
 
     Raises:
         LineError: It is not one JSON object in UTF-8, or too long to be a line of ours.
@@ -56,7 +57,7 @@ def decoded_object(line: bytes) -> tuple[dict[str, Any] | None, bool]:
 
     try:
         text = line.decode("utf-8").removeprefix("\ufeff").strip()
-        data = json.loads(text, object_pairs_hook=checked, parse_constant=lambda _: None) if text else None
+        data = json.loads(text, object_pairs_hook=checked) if text else None
     except (ValueError, RecursionError) as error:
         raise LineError(f"not a JSON line in UTF-8: {error}") from error
     if text and not isinstance(data, dict):
@@ -91,6 +92,21 @@ def checked_files(storage: Storage, entries: Sequence[Entry]) -> list[str]:
 def _head(storage: Storage, key: str) -> bytes:
     with storage.open(key) as stream:
         return stream.read(len(_GZIP_MAGIC))
+
+
+def cut_files(storage: Storage, keys: Iterable[str]) -> list[str]:
+    """The addresses of those files, packed as gzip, that end early or are damaged. Reads them whole."""
+    return [f"{storage.root}/{key}" for key in keys if key.endswith(".gz") and _is_cut(storage, key)]
+
+
+def _is_cut(storage: Storage, key: str) -> bool:
+    try:
+        with unpacked(storage, key) as stream:
+            while stream.read(1 << 20):
+                pass
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        return True
+    return False
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import io
 import json
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -88,24 +89,32 @@ def read_pointer(storage: Storage, connector: str) -> Committed:
 
 
 def recover(storage: Storage, connector: str) -> tuple[Committed, str]:
-    """What `run --full` starts from: the committed state where it can be read, else its version alone.
+    """What `run --full` starts from: as much of the committed state as can be read.
 
     Returns:
-        The state, and what could not be read; empty when all of it could.
+        The state, and what of it is lost, in a sentence; empty when nothing is.
 
     Raises:
         StateError: It was written by a newer release.
     """
     try:
         committed = read_pointer(storage, connector)
-        for file in committed.pointer.snapshot if committed.pointer else []:
-            read_table(storage, file, USER_ARROW)
     except StateError as error:
         if isinstance(error.__cause__, NewerFormatError):
             raise
         tag = storage.get(layout.pointer(connector)).tag
         return Committed(tag=tag, lost_version=_newest_version(storage, connector)), str(error)
-    return committed, ""
+    if committed.pointer is None:
+        return committed, ""
+    whole, lost = [], []
+    for file in committed.pointer.snapshot:
+        try:
+            read_table(storage, file, USER_ARROW)
+            whole.append(file)
+        except StateError as error:
+            lost.append(str(error))
+    pointer = committed.pointer.model_copy(update={"snapshot": whole, "items": None})
+    return Committed(pointer, committed.tag), lost[0] if lost else ""
 
 
 def _newest_version(storage: Storage, connector: str) -> int:
@@ -197,10 +206,15 @@ def unacknowledged(storage: Storage, committed: Committed) -> Unacknowledged:
 def _unconfirmed(storage: Storage, file: PartFile, ledger: Ledger) -> Iterator[str]:
     if ledger.is_acknowledged(file.key):
         return
-    with storage.open(file.key) as raw, gzip.open(raw, "rb") as lines:
-        for fate, line in zip(ledger.fates[file.key], lines, strict=True):
-            if fate != Fate.DELIVERED:
-                yield json.loads(line)["userId"]
+    try:
+        with storage.open(file.key) as raw, gzip.open(raw, "rb") as lines:
+            for fate, line in zip(ledger.fates[file.key], lines, strict=True):
+                if fate != Fate.DELIVERED:
+                    yield json.loads(line)["userId"]
+    except (NotFoundError, EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
+        raise StateError(
+            f"{storage.root}/{file.key} cannot be read, and not all of it was delivered; {REPAIR}"
+        ) from error
 
 
 def commit(storage: Storage, connector: str, committed: Committed, pointer: Pointer) -> None:

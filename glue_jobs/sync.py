@@ -17,15 +17,16 @@ from connectors.contract.layout import JobFolder
 from connectors.contract.manifest import Pointer, RunManifest
 from connectors.contract.storage import Storage, open_storage
 from glue_jobs import inference, output, state
-from glue_jobs.attribute import meet, numbered, users_of_items, users_of_lines
+from glue_jobs.attribute import meet, numbered, unmatched_items, users_of_items, users_of_lines
 from glue_jobs.config import JobConfig, load_config
 from glue_jobs.decorate import Catalogue
 from glue_jobs.delta import Rules
-from glue_jobs.errors import NoInputError, SyncError, gravest
-from glue_jobs.failures import in_our_words
+from glue_jobs.errors import InputError, NoInputError, SyncError, gravest
+from glue_jobs.failures import CutFileError, in_our_words
 from glue_jobs.items import SHELF_FROM_BYTES, Items, check_types, read_items
 from glue_jobs.mapping import read_mapping
 from glue_jobs.output import Files, WritePlan
+from glue_jobs.sources import cut_files
 from glue_jobs.state import Committed, Unacknowledged
 from glue_jobs.tell import TellPlan
 from glue_jobs.writers import write_items
@@ -127,9 +128,17 @@ def _sync_all(this: _Run, rows: DataFrame) -> RunResult:
             told = in_our_words(error)
             if told is None:
                 raise
-            this.report(f"warning: {connector}: {told}")
+            if isinstance(told, CutFileError):
+                told = InputError(f"{', '.join(_cut_files(this))}: cut or damaged; write it again")
             stopped[connector] = told
     return RunResult(synced, stopped)
+
+
+def _cut_files(this: _Run) -> list[str]:
+    """Which input files end early: Spark only says that one does."""
+    batch, keys = inference.find_batch(this.config.batch_inference_path, this.storage)
+    inputs = [entry.key for folder in (layout.MAPPING, layout.METADATA) for entry in this.storage.list(folder)]
+    return [*cut_files(batch, keys), *cut_files(this.storage, inputs)]
 
 
 def _sync(this: _Run, connector: str, rows: DataFrame) -> SyncResult:
@@ -146,7 +155,9 @@ def _sync(this: _Run, connector: str, rows: DataFrame) -> SyncResult:
     written = output.write(meetings, plan, this.spark.sparkContext.broadcast(_catalogue(this, committed, items)))
     files, counts = written.settled()
     _check_usable(counts)
-    manifest = _manifest(this, plan, committed, files, {**counts, **items.counts})
+    unmatched = unmatched_items(rows) if counts["mappingRowsUnmatched"] else 0
+    counts = {**counts, "mappingItemsUnmatched": unmatched, **items.counts}
+    manifest = _manifest(this, plan, committed, files, counts)
     state.commit(storage, connector, committed, _pointer(this, plan, committed, files, items))
     state.publish(storage, layout.manifest(connector, plan.run_id), manifest)
     this.report(
@@ -161,7 +172,7 @@ def _committed(this: _Run, connector: str) -> Committed:
         return state.read_pointer(this.storage, connector)
     committed, lost = state.recover(this.storage, connector)
     if lost:
-        this.report(f"warning: {connector}: {lost}; who left the input since is not known and keeps what he has")
+        this.report(f"warning: {connector}: {lost}; users known only there keep what they have")
     return committed
 
 
@@ -174,7 +185,7 @@ def _catalogue(this: _Run, committed: Committed, items: Items) -> Catalogue:
 
 def _plan(this: _Run, connector: str, committed: Committed) -> WritePlan:
     options, lists, was = this.config.connectors[connector], this.config.recommendations, committed.pointer
-    waits = options.acknowledge == "onDelivery"
+    waits = options.acknowledge == "onDelivery" and not this.is_full
     policy = options.change_policy
     tell = TellPlan(
         version=committed.version + 1,

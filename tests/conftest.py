@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from pyspark.sql import SparkSession
 
 from cli import local_spark
 from connectors.contract.layout import JobFolder
+from connectors.contract.manifest import RunManifest
 from connectors.contract.storage import open_storage
 from glue_jobs import glue, state, sync
 from glue_jobs.sync import SyncResult
@@ -72,11 +74,19 @@ class Job:
         (synced,) = result.synced
         return synced
 
-    def records(self, result: SyncResult) -> dict[str, dict[str, Any]]:
-        """What a run published, by user; never two records of one user."""
-        storage = open_storage(self.folder.root)
-        manifest = state.read_manifest(storage, result.manifest)
+    def manifest(self, result: SyncResult) -> RunManifest:
+        """What a run published."""
+        manifest = state.read_manifest(open_storage(self.folder.root), result.manifest)
         assert manifest is not None
+        return manifest
+
+    def forget(self) -> None:
+        """Have the next run be a first one."""
+        shutil.rmtree(self.path / "output")
+
+    def records(self, result: SyncResult) -> dict[str, dict[str, Any]]:
+        """The records of a run, by user; never two of one user."""
+        storage, manifest = open_storage(self.folder.root), self.manifest(result)
         lines = [
             json.loads(line)
             for file in manifest.files

@@ -1,0 +1,172 @@
+import gzip
+import json
+
+import pytest
+
+from connectors.contract.storage import LocalStorage
+from glue_jobs.errors import ConfigError, InputError
+from glue_jobs.items import check_types, parse_item, read_items
+
+FIELDS = ["name", "price"]
+LARGE, SMALL = 10**12, 0
+
+
+def metadata(folder, name, *lines):
+    path = folder / "input/item_metadata" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines).encode()
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+
+
+def read(spark, folder, fields=FIELDS, scored=False, shelf_from_bytes=LARGE):
+    return read_items(spark, LocalStorage(folder), fields, scored=scored, shelf_from_bytes=shelf_from_bytes)
+
+
+def shown(items, item_id):
+    return json.loads(items.catalogue.item(item_id, None))
+
+
+@pytest.mark.parametrize(
+    ("line", "item_id", "tail"),
+    [
+        (b'{"id":"00105","name":"x"}', "00105", b',"name":"x","price":null}'),
+        (b'{"id":105}', "105", b',"name":null,"price":null}'),
+        (b'{"id":123456789012345678901234567890}', "123456789012345678901234567890", b',"name":null,"price":null}'),
+        (b'{"id":"1","price":9223372036854775808}', "1", b',"name":null,"price":9223372036854775808}'),
+        ('{"id":"1","name":"Crème"}'.encode(), "1", ',"name":"Crème","price":null}'.encode()),
+        (b'{"id":"1","name":"a","name":"b"}', "1", b',"name":"b","price":null}'),
+    ],
+)
+def test_f08_f10_a_line_of_metadata_is_read_without_guessing(line, item_id, tail):
+    kind, found, found_tail, *_ = parse_item(line, FIELDS)
+    assert (kind, found, found_tail) == ("good", item_id, tail)
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e400"])
+def test_f09_a_number_that_json_does_not_know_is_null(number):
+    row = parse_item(b'{"id":"1","price":%b}' % number, FIELDS)
+    assert row[2] == b',"name":null,"price":null}'
+
+
+def test_f09_what_became_null_is_counted():
+    assert parse_item(b'{"id":"1","price":1e400,"stock":1e400}', FIELDS)[5] == 1
+    assert parse_item(b'{"id":"1","price":NaN}', FIELDS)[5] == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{",
+        b"[]",
+        b'{"name":"x"}',
+        b'{"id":null}',
+        b'{"id":true}',
+        b'{"id":"\xff"}',
+        b'{"id":"1"}{"id":"2"}',
+        b'{"id":"1","name":' + b"[" * 100_000,
+    ],
+)
+def test_f04_f05_f13_what_is_no_item_is_broken_with_a_reason(line):
+    kind, *_, reason = parse_item(line, FIELDS)
+    assert (kind, bool(reason)) == ("broken", True)
+
+
+def test_f13_a_line_longer_than_any_of_ours_is_broken():
+    kind, *_, reason = parse_item(b'{"id":"1","name":"' + b"x" * (16 * 1024 * 1024) + b'"}', FIELDS)
+    assert (kind, "at most" in reason) == ("broken", True)
+
+
+def test_blank_lines_are_no_items():
+    assert parse_item(b" \r", FIELDS) is None
+
+
+@pytest.mark.parametrize("shelf_from_bytes", [LARGE, SMALL], ids=["in memory", "on a shelf"])
+def test_of_two_lines_for_an_item_the_first_one_wins_and_all_trouble_is_counted(spark, tmp_path, shelf_from_bytes):
+    metadata(tmp_path, "a.json", {"id": "1", "name": "first"}, '{"id":"1","price":NaN}', "{", "")
+    metadata(tmp_path, "b.json.gz", {"id": "1", "name": "late"}, {"id": "2", "price": 2})
+    items = read(spark, tmp_path, shelf_from_bytes=shelf_from_bytes)
+    assert shown(items, "1") == {"itemId": "1", "name": "first", "price": None}
+    assert shown(items, "2") == {"itemId": "2", "name": None, "price": 2}
+    assert shown(items, "3") == {"itemId": "3", "name": None, "price": None}
+    assert (items.catalogue.knows("2"), items.catalogue.knows("3")) == (True, False)
+    assert items.counts == {
+        "itemsWithMetadata": 2,
+        "metadataDuplicates": 2,
+        "metadataLinesBroken": 1,
+        "metadataNotFinite": 1,
+    }
+    assert items.is_shelved == (shelf_from_bytes == SMALL)
+
+
+def test_a_shelf_travels_to_the_workers(spark, tmp_path):
+    metadata(tmp_path, "a.json", *[{"id": str(number), "name": f"n{number}"} for number in range(50)])
+    catalogue = read(spark, tmp_path, ["name"], shelf_from_bytes=SMALL).catalogue
+    shared = spark.sparkContext.broadcast(catalogue)
+    found = spark.sparkContext.parallelize(range(50), 4).map(lambda n: shared.value.item(str(n), None)).collect()
+    assert [json.loads(item)["name"] for item in found] == [f"n{number}" for number in range(50)]
+    assert len(catalogue.pieces) == len(list(catalogue.pieces)) == 50
+
+
+def test_f12_fields_of_any_name_are_kept_apart(spark, tmp_path):
+    item = {"id": "1", "pos": 1, "userId": "u", "a.b": 2, "Name": "A", "name": "a", "a": {"b": 3}}
+    metadata(tmp_path, "a.json", item)
+    fields = ["pos", "userId", "a.b", "Name", "name"]
+    assert shown(read(spark, tmp_path, fields), "1") == {"itemId": "1", **{name: item[name] for name in fields}}
+
+
+def test_scores_need_no_metadata(spark, tmp_path):
+    assert read(spark, tmp_path, ["score"], scored=True).catalogue.fields == ()
+
+
+def test_fields_without_any_metadata_are_an_error_that_names_them(spark, tmp_path):
+    with pytest.raises(ConfigError, match="asks for name, price"):
+        read(spark, tmp_path)
+    assert read(spark, tmp_path, []).counts["itemsWithMetadata"] == 0
+
+
+def test_f11_a_field_that_no_item_has_is_an_error_with_the_one_that_was_meant(spark, tmp_path):
+    metadata(tmp_path, "a.json.gz", {"id": "1", "price": 1, "name": "x"})
+    with pytest.raises(ConfigError, match=r"'prise' \(did you mean 'price'\?\), which no item has"):
+        read(spark, tmp_path, ["name", "prise"])
+
+
+def test_metadata_that_is_no_json_lines_is_an_error(spark, tmp_path):
+    metadata(tmp_path, "a.json", "[", '  {"id": "1",', '   "name": "x"}', "]")
+    with pytest.raises(InputError, match="JSON Lines"):
+        read(spark, tmp_path)
+
+
+def test_f02_gzip_and_plain_files_are_known_by_their_first_bytes(spark, tmp_path):
+    (tmp_path / "input/item_metadata").mkdir(parents=True)
+    (tmp_path / "input/item_metadata/a.json").write_bytes(gzip.compress(b'{"id":"1"}'))
+    with pytest.raises(InputError, match=r"a\.json is gzip, and its name does not end in \.gz"):
+        read(spark, tmp_path)
+    (tmp_path / "input/item_metadata/a.json").rename(tmp_path / "input/item_metadata/b.json.gz")
+    metadata(tmp_path, "c.json", {"id": "1"})
+    (tmp_path / "input/item_metadata/c.json").rename(tmp_path / "input/item_metadata/c.json.gz")
+    with pytest.raises(InputError, match=r"c\.json\.gz ends in \.gz, and is not gzip"):
+        read(spark, tmp_path)
+
+
+def test_f11_types_are_gathered_field_by_field(spark, tmp_path):
+    metadata(tmp_path, "a.json", {"id": "1", "name": "x", "price": 1}, {"id": "2", "name": None, "price": "2"})
+    assert read(spark, tmp_path).types == {"name": "s", "price": "ns"}
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "is_refused"),
+    [
+        ("n", "s", True),
+        ("n", "ns", False),
+        ("ns", "s", False),
+        ("n", "", False),
+        ("", "s", False),
+    ],
+)
+def test_f11_a_field_whose_type_changed_for_every_item_is_refused_with_both_types(was, now, is_refused):
+    if is_refused:
+        with pytest.raises(ConfigError, match=r"'price' was number and is text.*recsync run --full"):
+            check_types({"price": was}, {"price": now})
+    else:
+        check_types({"price": was}, {"price": now})
+    check_types({}, {"price": now})
