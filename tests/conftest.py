@@ -22,6 +22,9 @@ from connectors.contract.storage import open_storage
 from glue_jobs import glue, state, sync
 from glue_jobs.sync import SyncResult
 
+# Short-lived Java: what a second compiler would gain is never won back.
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 BRAZE = {"itemMetadataFields": ["name", "price"], "attributePrefix": "recs_"}
 

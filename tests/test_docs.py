@@ -67,7 +67,7 @@ def test_commands_exist(text):
         elif words[0].endswith("recsync"):
             assert words[1] in known
         else:
-            assert words[0] in {"git", "cd", "cp", "mkdir", "mv", "sed", "zcat", "export"}
+            assert words[0] in {"git", "cd", "cp", "mkdir", "rm", "sed", "zcat", "export"}
 
 
 def test_the_tutorial_says_what_happens(tmp_path, spark):

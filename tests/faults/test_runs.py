@@ -17,7 +17,7 @@ from connectors.contract.layout import check_key
 
 ROOT = Path(__file__).parents[2]
 # By hand RECSYNC_FAULTS=200 kills as many runs; CI a few.
-KILLS = int(os.environ.get("RECSYNC_FAULTS", "2"))
+KILLS = int(os.environ.get("RECSYNC_FAULTS", "1"))
 ITEMS = [{"id": str(n), "name": f"n{n}"} for n in range(20)]
 
 

@@ -12,10 +12,15 @@ import textwrap
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from cli import local_spark
+from connectors import registry
+from connectors.braze.config import BrazeOptions
+from connectors.braze.connector import BrazeConnector
+from connectors.braze.payload import attributes_object
 from connectors.contract.layout import JobFolder
 from connectors.contract.receipts import Receipt, write_receipts
 from connectors.contract.records import SyncRecord
@@ -23,6 +28,7 @@ from connectors.contract.storage import LocalStorage, open_storage
 from glue_jobs import errors, state, sync
 
 ROOT = Path(__file__).parents[2]
+BRAZE = {"itemMetadataFields": ["name", "price"], "attributePrefix": "recs_"}
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 ITEMS = [
     {"id": "106", "name": "Tan Backpack", "price": 90.99},
@@ -149,6 +155,105 @@ def test_without_delta_check_everyone_is_sent(user_personalization):
     user_personalization.config(braze={"acknowledge": "onWrite"}, performDeltaCheck=False)
     user_personalization.run()
     assert user_personalization.run().counts["records"] == 3
+
+
+def test_in_arrays_shape_a_price_change_sends_the_price_alone(related_items):
+    arrays = {"acknowledge": "onWrite", "payloadShape": "arrays", "otherAttributes": {"campaign": "autumn"}}
+    related_items.config(braze=arrays)
+    related_items.run()
+    related_items.items({**ITEMS[0], "price": 80.0}, *ITEMS[1:])
+    result = related_items.run()
+    records = related_items.records(result)
+    assert [(user, record["changed"]) for user, record in sorted(records.items())] == [
+        ("123", ["price"]),
+        ("124", ["price"]),
+        ("125", ["price"]),
+    ]
+    record, options = SyncRecord.model_validate(records["123"]), BrazeOptions.model_validate(arrays | BRAZE)
+    assert attributes_object(record, options) == {"external_id": "123", "recs_price": [80.0, 119.0, ""]}
+
+
+def test_a_reorder_is_sent_under_exact_and_not_under_set(user_personalization):
+    user_personalization.run()
+    policy = {"acknowledge": "onWrite", "changePolicy": {"compare": "set"}}
+    user_personalization.config(braze=policy)
+    user_personalization.batch(for_user("ann", "107", "106"), for_user("bob", "49", "201"), for_user("cid", "107"))
+    assert user_personalization.run().counts["unchanged"] == 3
+    user_personalization.config(braze={"acknowledge": "onWrite"})
+    (record,) = user_personalization.records(user_personalization.run()).values()
+    assert (record["userId"], "changed" in record) == ("ann", False)
+    user_personalization.batch(for_user("ann", "107", "106"), for_user("bob", "201", "49"), for_user("cid", "107"))
+    (record,) = user_personalization.records(user_personalization.run()).values()
+    assert (record["userId"], record["changed"]) == ("bob", ["itemId", "name", "price"])
+
+
+def test_a_change_below_the_first_k_is_not_sent_under_top_k(user_personalization):
+    policy = {"acknowledge": "onWrite", "changePolicy": {"compare": "topK", "k": 1}}
+    user_personalization.config(braze=policy)
+    user_personalization.run()
+    user_personalization.batch(for_user("ann", "106", "201"), for_user("bob", "201", "49"), for_user("cid", "107"))
+    assert list(user_personalization.records(user_personalization.run())) == ["bob"]
+    user_personalization.items(*ITEMS[:3], {**ITEMS[3], "price": 1.0})
+    assert list(user_personalization.records(user_personalization.run())) == ["bob"]
+
+
+def test_who_leaves_is_cleared_once_where_the_settings_say_so(user_personalization):
+    user_personalization.config(braze={"acknowledge": "onWrite", "onUserRemoved": "clear"})
+    user_personalization.run()
+    user_personalization.batch(for_user("ann", "106", "107"), "{broken")
+    assert user_personalization.run().counts["clearsWithheld"] == 2
+    user_personalization.batch(for_user("ann", "106", "107"))
+    result = user_personalization.run()
+    assert user_personalization.records(result) == {user: {"userId": user, "op": "clear"} for user in ("bob", "cid")}
+    again = user_personalization.run()
+    assert (again.counts["forgotten"], again.counts["records"]) == (2, 0)
+
+
+def test_a_catalogue_on_a_shelf_gives_the_same_records(related_items, monkeypatch):
+    in_memory = related_items.manifest(related_items.run())
+    related_items.forget()
+    monkeypatch.setattr(sync, "SHELF_FROM_BYTES", 0)
+    on_a_shelf = related_items.manifest(related_items.run())
+    assert on_a_shelf.digest == in_memory.digest
+    related_items.items({**ITEMS[0], "price": 1.0}, *ITEMS[1:])
+    assert related_items.run().counts["changed"] == 3
+
+
+class Letters(BrazeConnector):
+    """A second destination."""
+
+    name = "letters"
+
+
+@pytest.fixture
+def two_connectors(user_personalization, monkeypatch):
+    monkeypatch.setitem(registry._OURS, "letters", "letters:Letters")
+    monkeypatch.setitem(sys.modules, "letters", SimpleNamespace(Letters=Letters))
+    own = {"acknowledge": "onWrite", "itemMetadataFields": ["name"]}
+    user_personalization.config(connectors={"braze": own, "letters": {**own, "attributePrefix": "l_"}})
+    return user_personalization
+
+
+def run_all(job):
+    return sync.run(job.spark, job.folder, now=NOW, report=lambda text: None)
+
+
+def test_several_connectors_share_a_run_and_each_commits_for_itself(two_connectors):
+    result = run_all(two_connectors)
+    assert [(one.connector, one.version, one.counts["records"]) for one in result.synced] == [
+        ("braze", 1, 3),
+        ("letters", 1, 3),
+    ]
+    assert result.exit_code == 0
+
+
+def test_what_stops_one_connector_leaves_the_other_alone(two_connectors):
+    run_all(two_connectors)
+    (two_connectors.path / "output/letters/state/_current.json").write_text("{")
+    result = run_all(two_connectors)
+    assert [one.connector for one in result.synced] == ["braze"]
+    assert list(result.stopped) == ["letters"]
+    assert result.exit_code == 1
 
 
 def test_a_user_who_is_gone_is_kept_and_sent_whole_when_he_returns(user_personalization):
@@ -317,10 +422,9 @@ def test_f20_a_real_kill_of_a_spark_run_between_parts_and_commit_leaves_nothing_
     assert user_personalization.records(user_personalization.run()) == unkilled
 
 
-@pytest.mark.parametrize("slash", ["", "/"])
-def test_a_job_starts_as_glue_starts_it(related_items, slash):
+def test_a_job_starts_as_glue_starts_it(related_items):
     """The script as a file of its own, Glue's own arguments around ours."""
-    arguments = ["--JOB_NAME", "demo", "--S3_JOB_PATH", f"{related_items.path}{slash}"]
+    arguments = ["--JOB_NAME", "demo", "--S3_JOB_PATH", f"{related_items.path}/"]
     glues_own = [
         "--job-bookmark-option",
         "job-bookmark-disable",

@@ -128,3 +128,43 @@ def test_the_record_itself_stays_as_it_was():
 def test_f16_hostile_text_is_delivered_unchanged(text):
     sent = attributes_object(upsert({"itemId": text, "name": text}), options("objects"))
     assert json.loads(json.dumps(sent))["recs_items"] == [{"itemId": text, "name": text}]
+
+
+def changed(*fields: str) -> SyncRecord:
+    return upsert(*SHOES).model_copy(update={"changed": list(fields)})
+
+
+def test_a_record_that_names_what_changed_sends_those_arrays_and_no_constants():
+    settings = options("arrays", other_attributes={"campaign": "autumn"})
+    assert attributes_object(changed("price"), settings) == {"external_id": "ann", "recs_price": [90.99, 0]}
+    assert list(attributes_object(changed("itemId", "name"), settings)) == ["external_id", "recs_itemId", "recs_name"]
+
+
+@pytest.mark.parametrize(("shape", "name"), [("objects", "recs_items"), ("ids", "recs_itemId")])
+def test_one_attribute_is_sent_whole_whatever_changed_in_it(shape, name):
+    settings = options(shape, other_attributes={"campaign": "autumn"})
+    assert list(attributes_object(changed("itemId", "price"), settings)) == ["external_id", name]
+
+
+def test_with_a_rank_before_it_every_value_of_an_array_is_its_own():
+    same = [
+        {"itemId": "1", "name": "x", "price": None, "image": True},
+        {"itemId": "2", "name": "x", "price": 5, "image": 5},
+    ]
+    sent = attributes_object(upsert(*same), options("arrays", rank_prefix=True))
+    assert sent["recs_name"] == ["1:x", "2:x"]
+    assert sent["recs_price"] == ["1:", "2:5"]
+    assert sent["recs_image"] == ["1:true", "2:5"]
+    assert all(len(set(values)) == 2 for name, values in sent.items() if name != "external_id")
+
+
+def test_profiles_are_not_created_where_the_settings_say_so():
+    assert attributes_object(upsert(*SHOES), options("ids", update_existing_only=True))["_update_existing_only"] is True
+    assert "_update_existing_only" not in attributes_object(upsert(*SHOES), options("ids"))
+
+
+def test_retired_attributes_end_with_whole_records_where_the_settings_say_so():
+    clears, keeps = options("ids", on_attribute_retired="clear"), options("ids")
+    assert attributes_object(upsert(*SHOES), clears, ["old"])["old"] is None
+    assert "old" not in attributes_object(upsert(*SHOES), keeps, ["old"])
+    assert "old" not in attributes_object(changed("itemId"), clears, ["old"])
