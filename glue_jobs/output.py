@@ -1,6 +1,6 @@
 """The one pass that writes everything a run leaves.
 
-Rows arrive sorted by user (MEETING). A task takes them one user after the other, has `tell` decide, and
+Rows arrive sorted by user (MEETING). A task takes them one user after the other, has a `Teller` decide, and
 writes his record and his row of the next snapshot. Figures are counted here, where each line and user is
 seen exactly once; only those of attempts that won reach the driver.
 
@@ -30,7 +30,7 @@ from glue_jobs.decorate import Catalogue
 from glue_jobs.delta import Verdict
 from glue_jobs.inference import REPEATED_KEY
 from glue_jobs.schemas import WRITTEN
-from glue_jobs.tell import Meeting, TellPlan, figure_names, tell
+from glue_jobs.tell import Meeting, Teller, TellPlan, figure_names
 from glue_jobs.writers import LinesWriter, PartWriter, SnapshotWriter, add_digests
 
 # A row that is counted by itself → its figure.
@@ -181,7 +181,7 @@ class _Task:
     """One writing task: the open files, and the figures."""
 
     def __init__(self, plan: WritePlan, catalogue: Catalogue, name: str):
-        self._plan, self._catalogue = plan, catalogue
+        self._plan, self._teller = plan, Teller(plan.tell, catalogue)
         self._told, self._clears, self._withheld = (
             _Files(plan, f"{name}{kind}") for kind in ("", "-clear", "-withheld")
         )
@@ -206,7 +206,7 @@ class _Task:
 
     def tell(self, user_id: str, rows: list[Meeting]) -> None:
         """Decide about one user and write what follows."""
-        telling = tell(user_id, rows, self._plan.tell, self._catalogue)
+        telling = self._teller.tell(user_id, rows)
         self._counts.update(telling.counts)
         is_clear = telling.verdict is Verdict.CLEARED
         files = self._clears if is_clear else self._told

@@ -104,20 +104,27 @@ def _is_cut(storage: Storage, key: str) -> bool:
         with unpacked(storage, key) as stream:
             while stream.read(1 << 20):
                 pass
-    except (EOFError, gzip.BadGzipFile, zlib.error):
+    except InputError:
         return True
     return False
 
 
 @contextmanager
 def unpacked(storage: Storage, key: str) -> Iterator[BinaryIO]:
-    """A file's bytes as a stream, unpacked where its name ends in .gz."""
+    """A file's bytes as a stream, unpacked where its name ends in .gz.
+
+    Raises:
+        InputError: The file ends early or is damaged.
+    """
     with storage.open(key) as raw:
         if not key.endswith(".gz"):
             yield raw
             return
-        with gzip.open(raw) as stream:
-            yield cast(BinaryIO, stream)
+        try:
+            with gzip.open(raw) as stream:
+                yield cast(BinaryIO, stream)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise InputError(f"{storage.root}/{key}: cut or damaged; write it again") from error
 
 
 def parsed_lines(

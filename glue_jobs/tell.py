@@ -7,7 +7,7 @@ who is not sent anything.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, cast
@@ -101,28 +101,109 @@ class _List:
     query_item_ids: list[str]
 
 
-def tell(user_id: str, rows: Sequence[Meeting], plan: TellPlan, catalogue: Catalogue) -> Telling:
-    """What one user is told.
+class Teller:
+    """Decides about users of one run. Keeps nothing from one user to the next."""
 
-    Args:
-        rows: Everything said of him, in the order of his items.
-    """
-    counts: Counter[str] = Counter()
-    lists = _lists(rows, counts)
-    final = _final_list(lists, rows, plan, catalogue, counts) if lists else None
-    now = _now(final, plan, catalogue) if final else None
-    told = next((_told(user_id, row, plan, catalogue) for row in rows if row.kind == "told"), None)
-    if now is None and told is None:
-        counts["usersWithoutList"] += 1
-        return Telling(None, counts=counts)
-    has_failed = any(row.kind in ("failed", "broken") for row in rows)
-    due = told is not None and is_due(user_id, told.sent_at, plan.at, plan.rules.refresh_after_days)
-    verdict = decide(now, told, plan.rules, has_failed=has_failed, is_due=due)
-    counts["users"] += now is not None
-    counts[verdict] += 1
-    line = _line(user_id, verdict, final, told, plan, catalogue)
-    kept = remember(verdict, now, told, version=plan.version, at=plan.at)
-    return Telling(verdict, line, kept, told, counts)
+    def __init__(self, plan: TellPlan, catalogue: Catalogue):
+        self._plan, self._catalogue = plan, catalogue
+
+    def tell(self, user_id: str, rows: Sequence[Meeting]) -> Telling:
+        """What one user is told.
+
+        Args:
+            rows: Everything said of him, in the order of his items.
+        """
+        counts: Counter[str] = Counter()
+        final = self._final_list(rows, counts)
+        told = next((self._told(user_id, row) for row in rows if row.kind == "told"), None)
+        if final is None and told is None:
+            counts["usersWithoutList"] += 1
+            return Telling(None, counts=counts)
+        now = Now(final.item_ids, self._mark(final)) if final else None
+        verdict = self._verdict(user_id, now, told, rows)
+        counts["users"] += now is not None
+        counts[verdict] += 1
+        kept = remember(verdict, now, told, version=self._plan.version, at=self._plan.at)
+        return Telling(verdict, self._line(user_id, verdict, final, told), kept, told, counts)
+
+    def _verdict(self, user_id: str, now: Now | None, told: Told | None, rows: Sequence[Meeting]) -> Verdict:
+        plan = self._plan
+        has_failed = any(row.kind in ("failed", "broken") for row in rows)
+        due = told is not None and is_due(user_id, told.sent_at, plan.at, plan.rules.refresh_after_days)
+        return decide(now, told, plan.rules, has_failed=has_failed, is_due=due)
+
+    def _final_list(self, rows: Sequence[Meeting], counts: Counter[str]) -> _List | None:
+        """The list as it is sent: merged, without what the settings leave out, cut. None when he has none."""
+        lists = _lists(rows, counts)
+        if not lists:
+            return None
+        ranked = merge(lists, self._plan.merge)
+        if self._plan.excludes_mapped_items:
+            mapped = {row.query_item_id for row in rows}
+            ranked = _without(mapped, ranked, "itemsMapped", counts)
+        item_ids = self._with_metadata(ranked, counts)
+        best = best_scores(lists) if self._catalogue.scored else {}
+        scores = [best.get(item) for item in item_ids] if self._catalogue.scored else None
+        return _List(item_ids, scores, [one.query_item_id for one in lists if one.query_item_id is not None])
+
+    def _with_metadata(self, ranked: Sequence[str], counts: Counter[str]) -> list[str]:
+        """The list cut, and items without metadata kept or left out before."""
+        plan, catalogue = self._plan, self._catalogue
+        unknown = {item for item in ranked if catalogue.fields and not catalogue.knows(item)}
+        if not plan.keeps_unknown_items:
+            return _without(unknown, ranked, "itemsWithoutMetadata", counts)[: plan.max_items]
+        counts["itemsWithoutMetadata"] += sum(item in unknown for item in ranked[: plan.max_items])
+        return list(ranked[: plan.max_items])
+
+    def _mark(self, final: _List) -> int:
+        plan = self._plan
+        return fingerprint(final.item_ids, self._catalogue.hashes, plan.settings, plan.policy, final.scores)
+
+    def _told(self, user_id: str, row: Meeting) -> Told:
+        """His row of the baseline: as it stands, or unknown where nothing confirms it."""
+        sent_in, sent_at = row.sent_in or 0, row.sent_at or datetime.fromtimestamp(0, UTC)
+        op = cast(Literal["upsert", "gone", "clear"], row.op)
+        told = Told(op, row.item_ids or [], row.fingerprint, sent_in, sent_at, row.rejections or 0)
+        is_acknowledged = not self._plan.is_full and not self._plan.unacknowledged.holds(user_id, sent_in)
+        return self._compared_anew(baseline(told, is_acknowledged=is_acknowledged))
+
+    def _compared_anew(self, told: Told) -> Told:
+        """A row whose fingerprint was made by another policy, as today's policy would have made it.
+
+        Where that cannot be known the fingerprint stays, and differs.
+        """
+        plan, made_by = self._plan, self._plan.previous_policy
+        if made_by in (None, plan.policy) or told.op != "upsert" or not self._holds_known_items(told):
+            return told
+        return replace(told, fingerprint=self._known_mark(told, plan.policy))
+
+    def _holds_known_items(self, told: Told) -> bool:
+        """Whether the committed run's items are still those his list was sent with: its fingerprint tells."""
+        plan, made_by = self._plan, self._plan.previous_policy
+        if self._catalogue.known is None or made_by is None or plan.settings != plan.previous_settings:
+            return False
+        return told.fingerprint is not None and told.fingerprint == self._known_mark(told, made_by)
+
+    def _known_mark(self, told: Told, policy: ChangePolicy) -> int:
+        return fingerprint(told.item_ids, self._catalogue.known_hashes, self._plan.settings, policy)
+
+    def _line(self, user_id: str, verdict: Verdict, final: _List | None, told: Told | None) -> bytes | None:
+        """His record; None when he is sent nothing."""
+        if verdict is Verdict.CLEARED:
+            return clear_line(user_id)
+        if verdict not in UPSERTS or final is None:
+            return None
+        changed = self._changed(final, told) if verdict is Verdict.CHANGED and told is not None else None
+        return self._catalogue.upsert_line(user_id, final.item_ids, final.scores, final.query_item_ids, changed)
+
+    def _changed(self, final: _List, told: Told) -> list[str] | None:
+        """The fields whose values differ from what was acknowledged; None where that is not known for sure."""
+        plan, catalogue = self._plan, self._catalogue
+        is_exact = plan.policy.compare == "exact" and plan.policy == plan.previous_policy
+        if not is_exact or catalogue.scored or not self._holds_known_items(told):
+            return None
+        before, after = (told.item_ids, catalogue.known_hashes), (final.item_ids, catalogue.hashes)
+        return changed_fields(catalogue.fields, *before, *after) or None
 
 
 def _lists(rows: Sequence[Meeting], counts: Counter[str]) -> list[RankedList]:
@@ -135,85 +216,10 @@ def _lists(rows: Sequence[Meeting], counts: Counter[str]) -> list[RankedList]:
     return list(first.values())
 
 
-def _final_list(
-    lists: Sequence[RankedList], rows: Sequence[Meeting], plan: TellPlan, catalogue: Catalogue, counts: Counter[str]
-) -> _List:
-    """The list as it is sent: merged, without what the settings leave out, cut."""
-    ranked = merge(lists, plan.merge)
-    if plan.excludes_mapped_items:
-        mapped = {row.query_item_id for row in rows}
-        ranked = _without(ranked, [item for item in ranked if item in mapped], "itemsMapped", counts)
-    unknown = [item for item in ranked if catalogue.fields and not catalogue.knows(item)]
-    if plan.keeps_unknown_items:
-        item_ids = ranked[: plan.max_items]
-        counts["itemsWithoutMetadata"] += len(set(unknown).intersection(item_ids))
-    else:
-        item_ids = _without(ranked, unknown, "itemsWithoutMetadata", counts)[: plan.max_items]
-    best = best_scores(lists) if catalogue.scored else {}
-    scores = [best.get(item) for item in item_ids] if catalogue.scored else None
-    queries = [one.query_item_id for one in lists if one.query_item_id is not None]
-    return _List(item_ids, scores, queries)
-
-
-def _without(items: Sequence[str], left_out: Sequence[str], name: str, counts: Counter[str]) -> list[str]:
-    counts[name] += len(left_out)
-    return [item for item in items if item not in set(left_out)]
-
-
-def _now(final: _List, plan: TellPlan, catalogue: Catalogue) -> Now:
-    return Now(final.item_ids, fingerprint(final.item_ids, catalogue.hashes, plan.settings, plan.policy, final.scores))
-
-
-def _told(user_id: str, row: Meeting, plan: TellPlan, catalogue: Catalogue) -> Told:
-    """His row of the baseline: as it stands, or unknown where nothing confirms it."""
-    sent_in, sent_at = row.sent_in or 0, row.sent_at or datetime.fromtimestamp(0, UTC)
-    op = cast(Literal["upsert", "gone", "clear"], row.op)
-    told = Told(op, row.item_ids or [], row.fingerprint, sent_in, sent_at, row.rejections or 0)
-    is_acknowledged = not plan.is_full and not plan.unacknowledged.holds(user_id, sent_in)
-    known = baseline(told, is_acknowledged=is_acknowledged)
-    return (
-        known
-        if plan.previous_policy in (None, plan.policy)
-        else _compared_anew(known, plan.previous_policy, plan, catalogue)
-    )
-
-
-def _compared_anew(told: Told, made_by: ChangePolicy, plan: TellPlan, catalogue: Catalogue) -> Told:
-    """A row whose fingerprint was made by another policy, as today's policy would have made it.
-
-    Where that cannot be known the fingerprint stays, and differs.
-    """
-    if told.op != "upsert" or not _is_known(told, plan, made_by, catalogue):
-        return told
-    anew = fingerprint(told.item_ids, catalogue.known_hashes, plan.settings, plan.policy)
-    return replace(told, fingerprint=anew)
-
-
-def _is_known(told: Told, plan: TellPlan, policy: ChangePolicy, catalogue: Catalogue) -> bool:
-    """Whether the committed run's items are still those his list was sent with: its fingerprint tells."""
-    if catalogue.known is None or told.fingerprint is None or plan.settings != plan.previous_settings:
-        return False
-    return told.fingerprint == fingerprint(told.item_ids, catalogue.known_hashes, plan.settings, policy)
-
-
-def _line(
-    user_id: str, verdict: Verdict, final: _List | None, told: Told | None, plan: TellPlan, catalogue: Catalogue
-) -> bytes | None:
-    if verdict is Verdict.CLEARED:
-        return clear_line(user_id)
-    if verdict not in UPSERTS or final is None:
-        return None
-    changed = _changed(final, told, plan, catalogue) if verdict is Verdict.CHANGED else None
-    return catalogue.upsert_line(user_id, final.item_ids, final.scores, final.query_item_ids, changed)
-
-
-def _changed(final: _List, told: Told | None, plan: TellPlan, catalogue: Catalogue) -> list[str] | None:
-    """The fields whose values differ from what was acknowledged; None where that is not known for sure."""
-    is_exact = plan.policy.compare == "exact" and plan.policy == plan.previous_policy
-    if told is None or not is_exact or catalogue.scored or not _is_known(told, plan, plan.policy, catalogue):
-        return None
-    were, are = catalogue.known_hashes, catalogue.hashes
-    return changed_fields(catalogue.fields, told.item_ids, were, final.item_ids, are) or None
+def _without(left_out: Collection[str | None], items: Sequence[str], name: str, counts: Counter[str]) -> list[str]:
+    kept = [item for item in items if item not in left_out]
+    counts[name] += len(items) - len(kept)
+    return kept
 
 
 def figure_names() -> Iterator[str]:

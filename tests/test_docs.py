@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -38,7 +39,8 @@ def blocks(language):
 def commands(text):
     """The commands of a block, each as words."""
     lines = text.replace("\\\n", " ").replace("&&", "\n").splitlines()
-    return [shlex.split(line, comments=True) for line in lines if line.strip()]
+    words = [shlex.split(line, comments=True) for line in lines if line.strip()]
+    return [[word for word in line if not re.fullmatch(r"[A-Z_]+=.*", word)] for line in words]
 
 
 def test_only_languages_that_are_checked_are_used():
@@ -66,6 +68,8 @@ def test_commands_exist(text):
             assert set(words[1:]) <= targets
         elif words[0].endswith("recsync"):
             assert words[1] in known
+        elif words[:2] == ["python", "-m"]:
+            assert importlib.util.find_spec(words[2])
         else:
             assert words[0] in {"git", "cd", "cp", "mkdir", "rm", "sed", "zcat", "export"}
 

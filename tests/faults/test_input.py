@@ -77,8 +77,9 @@ def test_f01_f15_a_packed_mapping_is_read_and_a_cut_one_named(mapped):
     plain.unlink()
     mapped.write("input/user_item_mapping/part-0001.csv.gz", data)
     assert mapped.run().counts["records"] == 2
-    mapped.write("input/user_item_mapping/part-0001.csv.gz", data[:-9])
-    stops(mapped, SyncError, r"part-0001\.csv\.gz")
+    for cut in (data[:-9], data[:12]):
+        mapped.write("input/user_item_mapping/part-0001.csv.gz", cut)
+        stops(mapped, InputError, r"part-0001\.csv\.gz: cut or damaged")
 
 
 def test_f02_a_packed_file_by_a_plain_name_is_refused(users):

@@ -11,7 +11,7 @@ from connectors.contract.records import SyncRecord
 from glue_jobs.decorate import Catalogue, fingerprint, item_piece
 from glue_jobs.delta import Rules, Told
 from glue_jobs.state import Unacknowledged
-from glue_jobs.tell import Meeting, TellPlan, tell
+from glue_jobs.tell import Meeting, Teller, TellPlan
 
 AT = datetime(2026, 11, 21, 4, tzinfo=UTC)
 NOTHING = Meeting(*[None] * len(Meeting._fields))
@@ -50,6 +50,10 @@ def told(*items, shop=SHOP, policy=EXACT, settings=b"s", **changes):
     mark = fingerprint(items, catalogue(shop).hashes, settings, policy)
     row = NOTHING._replace(kind="told", op="upsert", item_ids=list(items), fingerprint=mark, sent_in=1, sent_at=AT)
     return row._replace(**changes)
+
+
+def tell(user_id, rows, of_run, of):
+    return Teller(of_run, of).tell(user_id, rows)
 
 
 def verdict(*rows, of=None, **changes):
