@@ -44,6 +44,21 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Fitted:
+    """A record as the destination will keep it whole, or why it would lose it in silence.
+
+    Attributes:
+        record: The record to send: as it was, or trimmed. None when it is refused.
+        refusal: A REJECTED outcome whose reason names the fix; None unless it is refused.
+        warnings: Codes of what a person should know of; the record is sent all the same.
+    """
+
+    record: SyncRecord | None
+    refusal: Outcome | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What one request may hold, as the destination documents it."""
 
@@ -163,6 +178,10 @@ class Connector(ABC):
     @abstractmethod
     def __init__(self, destination: Destination) -> None:
         """Take the endpoint and key. Raises ConfigError for an endpoint that is not the destination's."""
+
+    def fit(self, record: SyncRecord, options: SyncOptions) -> Fitted:
+        """What the destination would accept and then drop in silence is caught here, before it is sent."""
+        return Fitted(record)
 
     @abstractmethod
     def requests(

@@ -55,6 +55,7 @@ class Settlement:
         poison: Message id → why it can never be read.
         unread: Message id → why its run could not be read this time.
         counts: Records by verdict, and calls as ``requests``.
+        warnings: Records that were sent and that a person should know of, by code.
         refused: Why the destination refuses all of it, when it does: our settings are wrong.
     """
 
@@ -62,6 +63,7 @@ class Settlement:
     poison: dict[str, str] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    warnings: Counter[str] = field(default_factory=Counter)
     refused: str = ""
 
 
@@ -83,6 +85,7 @@ class _Told:
     outcomes: Sequence[Outcome]
     requests: int
     refused: str = ""
+    warnings: Counter[str] = field(default_factory=Counter)
 
 
 _Result: TypeAlias = _Told | str | NewerFormatError | StorageError
@@ -131,12 +134,16 @@ def _attempt(connector: Connector, send: Send, run_of: Callable[[str], _Run], re
 
 
 def _send(connector: Connector, send: Send, message: Message, run: _Run, records: Sequence[SyncRecord]) -> _Told:
-    requests = connector.requests(records, run.options, run.manifest.retired)
-    outcomes: dict[int, Outcome] = {}
+    fitted = [connector.fit(record, run.options) for record in records]
+    outcomes = {at: one.refusal for at, one in enumerate(fitted) if one.refusal is not None}
+    kept = [(at, one.record) for at, one in enumerate(fitted) if one.record is not None]
+    requests = connector.requests([record for _, record in kept], run.options, run.manifest.retired)
     for request in requests:
-        sent = [records[position] for position in request.sent]
-        outcomes |= zip(request.sent, connector.outcomes(send(request), sent), strict=True)
-    return _Told(message, run, [outcomes[position] for position in range(len(records))], len(requests))
+        sent = [kept[position] for position in request.sent]
+        told = connector.outcomes(send(request), [record for _, record in sent])
+        outcomes |= {at: outcome for (at, _), outcome in zip(sent, told, strict=True)}
+    warnings = Counter(code for one in fitted for code in one.warnings)
+    return _Told(message, run, [outcomes[at] for at in range(len(records))], len(requests), warnings=warnings)
 
 
 def _open_run(connector: Connector, open_folder: OpenFolder, address: str) -> _Run:
@@ -156,6 +163,7 @@ def _settle(settlement: Settlement, received: Received, result: _Result) -> None
     else:
         settlement.counts.update(outcome.verdict.value for outcome in result.outcomes)
         settlement.counts["requests"] += result.requests
+        settlement.warnings.update(result.warnings)
         settlement.refused = settlement.refused or result.refused
         retries = [outcome for outcome in result.outcomes if outcome.verdict is Verdict.RETRY]
         if retries:
