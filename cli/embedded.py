@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from cli.memory_queue import MemoryQueue
 from connectors.base import Connector
 from connectors.contract import layout
+from connectors.contract.health import note_success
 from connectors.contract.manifest import RunManifest
 from connectors.contract.receipts import Fate, read_ledger
 from connectors.contract.storage import Storage, open_storage
-from functions.deliver import Received, Send, Settlement, deliver
-from functions.enqueue import Enqueued, enqueue_part
+from functions.calls import Send
+from functions.deliver import Newest, Received, Settlement, deliver
+from functions.enqueue import enqueue_lines
 
 BATCH = 16
 # A message that fails this often waits for the next `recsync deliver`: a person is looking on.
@@ -83,12 +85,13 @@ def deliver_run(
     if waits_for:
         delivery.trouble += [f"waits for run {waits_for}"] if delivery.waiting else []
         return delivery
+    note_success(storage, manifest.connector)  # a person who calls is the probe of an open circuit
     for number, file in enumerate(manifest.files, 1):
         ranges = list(before.open_ranges(file.key))
         if ranges and not delivery.trouble:
             report(f"{manifest.connector}: delivering part {number} of {len(manifest.files)}, {file.records} record(s)")
             queue = MemoryQueue()
-            enqueue_part(storage, key, manifest, file, queue, ranges, Enqueued(), sleep=time.sleep)
+            enqueue_lines(storage, key, manifest, file, queue, ranges, sleep=time.sleep)
             _drain(queue, connector, send, concurrency, delivery)
     delivery.fates = read_ledger(storage, manifest).counts()
     return delivery
@@ -99,12 +102,14 @@ def _drain(queue: MemoryQueue, connector: Connector, send: Send, concurrency: in
     while (visible_at_s := queue.next_visible_s()) is not None:
         time.sleep(max(0.0, visible_at_s - time.monotonic()))
         batch = queue.receive(time.monotonic(), BATCH)
-        settlement = deliver(batch, connector, send, open_storage, concurrency=concurrency)
+        settlement = deliver(
+            batch, lambda fresh: connector, send, open_storage, queue, newest=Newest(), concurrency=concurrency
+        )
         delivery.requests += settlement.counts["requests"]
         for message in batch:
             _settle(queue, message, settlement, delivery)
-        if settlement.refused:
-            delivery.trouble.append(settlement.refused)
+        if settlement.refused or settlement.left_alone:
+            delivery.trouble.append(settlement.refused or f"the destination is in trouble: {settlement.left_alone}")
             return
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from functions.deliver import Received
 
@@ -12,7 +13,8 @@ from functions.deliver import Received
 class MemoryQueue:
     """Messages that come again, after a wait, until they are deleted."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._numbers = itertools.count()
         self._waiting: list[tuple[float, int, Received]] = []
         self._out: dict[str, Received] = {}
@@ -21,11 +23,12 @@ class MemoryQueue:
         """Messages that are not deleted."""
         return len(self._waiting) + len(self._out)
 
-    def send(self, bodies: Sequence[str]) -> list[int]:
+    def send(self, bodies: Sequence[str], *, delay_s: int = 0) -> list[int]:
         """See functions.enqueue.Queue. Nothing is refused here."""
+        visible_at_s = self._clock() + delay_s if delay_s else 0.0
         for body in bodies:
             number = next(self._numbers)
-            heapq.heappush(self._waiting, (0.0, number, Received(str(number), body, receives=0)))
+            heapq.heappush(self._waiting, (visible_at_s, number, Received(str(number), body, receives=0)))
         return []
 
     def receive(self, now_s: float, most: int) -> list[Received]:

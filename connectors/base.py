@@ -25,6 +25,7 @@ class Verdict(Enum):
     DELIVERED = "delivered"
     REJECTED = "rejected"
     RETRY = "retry"
+    SPLIT = "split"  # refused as part of this request: send it again among fewer; alone it is rejected
 
 
 @dataclass(frozen=True, slots=True)

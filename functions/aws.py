@@ -20,7 +20,7 @@ from connectors import registry
 from connectors.base import Connector, Destination
 from connectors.http import Sender
 from functions import settings
-from functions.deliver import Send, Settlement
+from functions.deliver import Newest, Settlement
 
 _LOGGER = Logger(service="recsync")
 _SECRET_MAX_AGE_S = 300
@@ -33,19 +33,19 @@ class SqsQueue:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def send(self, bodies: Sequence[str]) -> list[int]:
+    def send(self, bodies: Sequence[str], *, delay_s: int = 0) -> list[int]:
         """See Queue. Entry ids are positions: user ids stand only in bodies."""
-        entries = [{"Id": str(position), "MessageBody": body} for position, body in enumerate(bodies)]
+        entries = [{"Id": str(at), "MessageBody": body, "DelaySeconds": delay_s} for at, body in enumerate(bodies)]
         answer = _sqs().send_message_batch(QueueUrl=self._url, Entries=entries)
         return sorted(int(failed["Id"]) for failed in answer.get("Failed", ()))
 
 
-def destination() -> tuple[Connector, Send]:
-    """The connector of this function, with its endpoint and key, and a sender with live connections."""
-    endpoint = get_parameter(settings.required("ENDPOINT_PARAMETER"), max_age=_SECRET_MAX_AGE_S)
-    secret = get_secret(settings.required("SECRET_ID"), max_age=_SECRET_MAX_AGE_S)
+def connect(fresh: bool) -> Connector:
+    """The connector of this function, with its endpoint and key; when `fresh`, both are read anew."""
+    endpoint = get_parameter(settings.required("ENDPOINT_PARAMETER"), max_age=_SECRET_MAX_AGE_S, force_fetch=fresh)
+    secret = get_secret(settings.required("SECRET_ID"), max_age=_SECRET_MAX_AGE_S, force_fetch=fresh)
     connector = registry.connector_class(settings.required("DESTINATION"))
-    return connector(Destination(str(endpoint), str(secret), settings.allow_loopback())), _sender()
+    return connector(Destination(str(endpoint), str(secret), settings.allow_loopback()))
 
 
 def for_each_record(event: dict[str, Any], context: Any, handle: Callable[[str], None]) -> Any:
@@ -62,19 +62,42 @@ def for_each_record(event: dict[str, Any], context: Any, handle: Callable[[str],
     return process_partial_response(event, one, processor, context)
 
 
-def settle(event: dict[str, Any], settlement: Settlement) -> None:
-    """Make messages wait as long as they should, and say in figures what happened."""
-    handles = {record["messageId"]: record["receiptHandle"] for record in event["Records"]}
+def settle(event: dict[str, Any], settlement: Settlement) -> list[str]:
+    """Make messages wait as long as they should, bury poison, and say in figures what happened.
+
+    Returns:
+        The ids of the messages that come again.
+    """
+    records = {record["messageId"]: record for record in event["Records"]}
     for message_id, wait_s in settlement.waits_s.items():
-        _make_wait(message_id, handles[message_id], wait_s)
+        _make_wait(message_id, records[message_id]["receiptHandle"], wait_s)
     for message_id, reason in settlement.unread.items():
         _LOGGER.error("run cannot be read", extra={"message_id": message_id, "reason": reason})
-    for message_id, reason in settlement.poison.items():
-        _LOGGER.error("poison message", extra={"message_id": message_id, "reason": reason})
     if settlement.refused:
         _LOGGER.error("destination refuses our settings", extra={"reason": settlement.refused})
+    connector = settings.required("DESTINATION")
     for name, value in settlement.counts.items():
-        count(name.title() if name == "requests" else f"Records{name.title()}", value, settings.required("DESTINATION"))
+        count(name.title() if name == "requests" else f"Records{name.title()}", value, connector)
+    for code, value in settlement.warnings.items():
+        _LOGGER.warning("records to look at", extra={"code": code, "count": value})
+    unburied = [name for name, reason in settlement.poison.items() if not _bury(records[name], reason, connector)]
+    return [*settlement.waits_s, *unburied]
+
+
+def _bury(record: dict[str, Any], reason: str, connector: str) -> bool:
+    """Put a poison message into the dead-letter queue with its reason; where that fails it comes again."""
+    _LOGGER.error("poison message", extra={"message_id": record["messageId"], "reason": reason})
+    count("MessagesDeadLettered", 1, connector)
+    try:
+        _sqs().send_message(
+            QueueUrl=settings.required("DEAD_LETTER_QUEUE_URL"),
+            MessageBody=record["body"],
+            MessageAttributes={"reason": {"DataType": "String", "StringValue": reason}},
+        )
+    except (BotoCoreError, ClientError, settings.SettingsError) as error:
+        _LOGGER.error("dead-letter queue refused", extra={"reason": type(error).__name__})
+        return False
+    return True
 
 
 def _make_wait(message_id: str, handle: str, wait_s: float) -> None:
@@ -107,5 +130,12 @@ def _sqs() -> Any:
 
 
 @functools.cache
-def _sender() -> Sender:
+def sender() -> Sender:
+    """The one sender of this process, whose connections stay alive."""
     return Sender()
+
+
+@functools.cache
+def newest() -> Newest:
+    """What this process knows of newest runs; no older than 10 seconds."""
+    return Newest(max_age_s=10)

@@ -1,7 +1,7 @@
 """Messages → requests → receipts. One code for every connector; DESTINATION names the one a function serves.
 
-Every record of every message ends here as delivered or rejected, and a receipt says so, or its message
-goes back to the queue.
+Every record of every message ends here as delivered, rejected or superseded, and a receipt says so, or it
+goes back to the queue. What no one can ever read goes to the dead-letter queue with its reason.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import itertools
 import random
+import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,19 +19,24 @@ from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
-from connectors.base import Connector, Outcome, Reply, Request, SyncOptions, Verdict
+from connectors.base import Connector, Outcome, SyncOptions, Verdict
 from connectors.contract import layout
-from connectors.contract.manifest import Message, RunManifest
+from connectors.contract.health import note_failure, note_success, read_health
+from connectors.contract.manifest import Message, Pointer, RunManifest
 from connectors.contract.receipts import Receipt, Rejection, write_receipts
 from connectors.contract.records import SyncRecord
 from connectors.contract.storage import NotFoundError, Storage, StorageError
 from connectors.contract.wire import NewerFormatError
-from connectors.errors import ConfigError
+from functions.calls import Connect, Send, Told, call
+from functions.enqueue import Queue, send_all
 
-Send: TypeAlias = Callable[[Request], Reply]
 OpenFolder: TypeAlias = Callable[[str], Storage]
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 900.0
+# SQS delays a new message by at most this.
+# Source: Amazon SQS API reference, SendMessage, "DelaySeconds".
+_LONGEST_DELAY_S = 900
+_CIRCUIT_JITTER_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class Settlement:
         counts: Records by verdict, and calls as ``requests``.
         warnings: Records that were sent and that a person should know of, by code.
         refused: Why the destination refuses all of it, when it does: our settings are wrong.
+        left_alone: Why no call was made for some messages: the destination's circuit is open.
     """
 
     waits_s: dict[str, float] = field(default_factory=dict)
@@ -65,10 +72,11 @@ class Settlement:
     counts: Counter[str] = field(default_factory=Counter)
     warnings: Counter[str] = field(default_factory=Counter)
     refused: str = ""
+    left_alone: str = ""
 
 
 @dataclass(frozen=True)
-class _Run:
+class Run:
     """What is the same for all messages of a run."""
 
     storage: Storage
@@ -77,97 +85,220 @@ class _Run:
 
 
 @dataclass(frozen=True)
-class _Told:
-    """One message after its calls: an outcome for each of its lines."""
+class _Work:
+    """A message that can be read, and its records."""
 
+    received: Received
     message: Message
-    run: _Run
-    outcomes: Sequence[Outcome]
-    requests: int
-    refused: str = ""
-    warnings: Counter[str] = field(default_factory=Counter)
+    records: Sequence[SyncRecord]
+    run: Run
 
 
-_Result: TypeAlias = _Told | str | NewerFormatError | StorageError
+class Newest:
+    """The version of a connector's newest published run that replaces older ones; read anew after `max_age_s`.
+
+    A pointer counts once the manifest it names exists: a commit that was never published replaces nothing. A
+    run that someone else reads does not hold the users an older one still owes, so it replaces nothing either.
+    """
+
+    def __init__(self, max_age_s: float = 0.0) -> None:
+        self._max_age_s = max_age_s
+        self._read: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def version(self, storage: Storage, connector: str) -> int:
+        """The version; 0 when nothing is published."""
+        key, now_s = (storage.root, connector), time.monotonic()
+        if key not in self._read or now_s - self._read[key][0] > self._max_age_s:
+            self._read[key] = (now_s, _published_version(storage, connector))
+        return self._read[key][1]
+
+
+def _published_version(storage: Storage, connector: str) -> int:
+    try:
+        pointer = Pointer.model_validate_json(storage.get(layout.pointer(connector)).data)
+        manifest = RunManifest.model_validate_json(storage.get(pointer.manifest).data)
+    except (NotFoundError, ValidationError):
+        return 0
+    return manifest.version if manifest.acknowledge == "onDelivery" else 0
 
 
 def deliver(
-    batch: Sequence[Received], connector: Connector, send: Send, open_folder: OpenFolder, *, concurrency: int = 1
+    batch: Sequence[Received],
+    connect: Connect,
+    send: Send,
+    open_folder: OpenFolder,
+    queue: Queue,
+    *,
+    newest: Newest,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    concurrency: int = 1,
 ) -> Settlement:
     """Deliver a batch of messages, and leave a receipt for every record that is settled.
 
     Args:
+        connect: The connector; given True, with its secret read anew.
         send: Sends one request; never raises for what the network does.
         open_folder: The storage of a job folder, by its address.
+        queue: Where the rest of a message goes when only a part of it was settled.
+        newest: Which version replaces older ones.
         concurrency: How many messages are on their way at once.
     """
     settlement = Settlement()
+    connector = connect(False)
     run_of = functools.cache(functools.partial(_open_run, connector, open_folder))
-    attempt = functools.partial(_attempt, connector, send, run_of)
-    with ThreadPoolExecutor(max(1, min(concurrency, len(batch)))) as pool:
-        results = list(pool.map(attempt, batch))
-    _write_receipts([told for told in results if isinstance(told, _Told)])
-    for received, result in zip(batch, results, strict=True):
-        _settle(settlement, received, result)
+    works = [work for received in batch if (work := _read(received, connector, run_of, settlement))]
+    by_folder: dict[str, list[_Work]] = defaultdict(list)
+    for work in works:
+        by_folder[work.run.storage.root].append(work)
+    for group in by_folder.values():
+        current = _without_superseded(group, newest, now(), settlement)
+        _deliver_group(current, connect, send, queue, now, concurrency, settlement)
     return settlement
 
 
-def _attempt(connector: Connector, send: Send, run_of: Callable[[str], _Run], received: Received) -> _Result:
-    """Send one message's records. A text says why the message is poison, an error why it has to wait."""
+def _read(
+    received: Received, connector: Connector, run_of: Callable[[str], Run], settlement: Settlement
+) -> _Work | None:
+    """The message, read; None when it is poison or has to wait, which the settlement then says."""
     try:
         message = Message.model_validate_json(received.body)
         records = [SyncRecord.model_validate(line) for line in message.lines]
         run = run_of(message.manifest)
     except NotFoundError:
-        return "its manifest is gone"
+        settlement.poison[received.message_id] = "its manifest is gone"
     except (NewerFormatError, StorageError) as error:
-        return error
+        is_newer = isinstance(error, NewerFormatError)
+        settlement.unread[received.message_id] = str(error)
+        settlement.waits_s[received.message_id] = _LONGEST_WAIT_S if is_newer else wait_s((), received.receives)
     except (ValidationError, layout.LayoutError) as error:
-        return f"unreadable: {type(error).__name__}"
-    if message.last_line - message.first_line + 1 != len(records) or message.connector != connector.name:
-        return "its range or connector does not fit its lines"
-    try:
-        return _send(connector, send, message, run, records)
-    except ConfigError as error:
-        retry = [Outcome(Verdict.RETRY, "refused_settings")] * len(records)
-        return _Told(message, run, retry, requests=1, refused=str(error))
+        settlement.poison[received.message_id] = f"unreadable: {type(error).__name__}"
+    else:
+        if message.last_line - message.first_line + 1 == len(records) and message.connector == connector.name:
+            return _Work(received, message, records, run)
+        settlement.poison[received.message_id] = "its range or connector does not fit its lines"
+    return None
 
 
-def _send(connector: Connector, send: Send, message: Message, run: _Run, records: Sequence[SyncRecord]) -> _Told:
-    fitted = [connector.fit(record, run.options) for record in records]
-    outcomes = {at: one.refusal for at, one in enumerate(fitted) if one.refusal is not None}
-    kept = [(at, one.record) for at, one in enumerate(fitted) if one.record is not None]
-    requests = connector.requests([record for _, record in kept], run.options, run.manifest.retired)
-    for request in requests:
-        sent = [kept[position] for position in request.sent]
-        told = connector.outcomes(send(request), [record for _, record in sent])
-        outcomes |= {at: outcome for (at, _), outcome in zip(sent, told, strict=True)}
-    warnings = Counter(code for one in fitted for code in one.warnings)
-    return _Told(message, run, [outcomes[at] for at in range(len(records))], len(requests), warnings=warnings)
-
-
-def _open_run(connector: Connector, open_folder: OpenFolder, address: str) -> _Run:
+def _open_run(connector: Connector, open_folder: OpenFolder, address: str) -> Run:
     folder, key = layout.split_manifest_uri(address)
     storage = open_folder(folder.root)
     manifest = RunManifest.model_validate_json(storage.get(key).data)
-    return _Run(storage, manifest, connector.options_model.model_validate(manifest.options))
+    return Run(storage, manifest, connector.options_model.model_validate(manifest.options))
 
 
-def _settle(settlement: Settlement, received: Received, result: _Result) -> None:
-    if isinstance(result, str):
-        settlement.poison[received.message_id] = result
-    elif isinstance(result, Exception):
-        is_newer = isinstance(result, NewerFormatError)
-        settlement.unread[received.message_id] = str(result)
-        settlement.waits_s[received.message_id] = _LONGEST_WAIT_S if is_newer else wait_s((), received.receives)
-    else:
-        settlement.counts.update(outcome.verdict.value for outcome in result.outcomes)
-        settlement.counts["requests"] += result.requests
-        settlement.warnings.update(result.warnings)
-        settlement.refused = settlement.refused or result.refused
-        retries = [outcome for outcome in result.outcomes if outcome.verdict is Verdict.RETRY]
-        if retries:
-            settlement.waits_s[received.message_id] = wait_s(retries, received.receives)
+def _without_superseded(group: Sequence[_Work], newest: Newest, at: datetime, settlement: Settlement) -> list[_Work]:
+    """The messages of the newest run. Older ones get their receipt: an older value never follows a newer one."""
+    version = newest.version(group[0].run.storage, group[0].message.connector)
+    old = [work for work in group if work.message.version < version]
+    _write(old, [_receipt(work.message, "superseded", at) for work in old])
+    if old:
+        settlement.counts["superseded"] += sum(len(work.records) for work in old)
+    return [work for work in group if work.message.version >= version]
+
+
+def _deliver_group(
+    group: Sequence[_Work],
+    connect: Connect,
+    send: Send,
+    queue: Queue,
+    now: Callable[[], datetime],
+    concurrency: int,
+    settlement: Settlement,
+) -> None:
+    """Deliver the messages of one job folder, as far as the circuit lets them."""
+    if not group:
+        return
+    storage, name = group[0].run.storage, group[0].message.connector
+    health, _ = read_health(storage, name)
+    if health is not None and (closed_s := health.opens_in_s(now())):
+        settlement.left_alone = health.reason
+        _leave_alone(group, closed_s, settlement)
+        return
+    is_probe = health is not None and health.open_until is not None
+    first = group[:1] if is_probe else group
+    told = _tell_all(first, connect, send, concurrency)
+    _settle_all(first, told, queue, now(), settlement)
+    trouble = _trouble(told)
+    if trouble:
+        note_failure(storage, name, trouble, now(), is_refused=any(one.refused for one in told))
+    elif health is not None:
+        note_success(storage, name)
+    rest = group[1:] if is_probe else []
+    if rest and trouble:
+        _leave_alone(rest, wait_s((), 1), settlement)
+    elif rest:
+        _settle_all(rest, told := _tell_all(rest, connect, send, concurrency), queue, now(), settlement)
+
+
+def _tell_all(group: Sequence[_Work], connect: Connect, send: Send, concurrency: int) -> list[Told]:
+    def one(work: _Work) -> Told:
+        return call(connect, send, work.records, work.run.options, work.run.manifest.retired)
+
+    with ThreadPoolExecutor(max(1, min(concurrency, len(group)))) as pool:
+        return list(pool.map(one, group))
+
+
+def _trouble(told: Sequence[Told]) -> str:
+    """Why a batch failed as a whole; empty when anything was settled, or was only throttled."""
+    outcomes = [outcome for one in told for outcome in one.outcomes]
+    is_failing = bool(outcomes) and all(outcome.verdict is Verdict.RETRY for outcome in outcomes)
+    reasons = Counter(one.refused for one in told if one.refused) or Counter(
+        outcome.code for outcome in outcomes if outcome.code != "throttled"
+    )
+    return reasons.most_common(1)[0][0] if is_failing and reasons else ""
+
+
+def _leave_alone(group: Iterable[_Work], closed_s: float, settlement: Settlement) -> None:
+    """No call is made; the messages come again when the circuit may be probed."""
+    for work in group:
+        jitter = random.uniform(0, _CIRCUIT_JITTER_S)  # noqa: S311 - jitter, not a secret
+        settlement.waits_s[work.received.message_id] = min(closed_s + jitter, _LONGEST_WAIT_S)
+        settlement.counts[Verdict.RETRY.value] += len(work.records)
+
+
+def _settle_all(
+    group: Sequence[_Work], told: Sequence[Told], queue: Queue, at: datetime, settlement: Settlement
+) -> None:
+    """Receipts for what is settled, then the rest back to the queue; in this order nothing is lost."""
+    pairs = list(zip(group, told, strict=True))
+    receipts = [list(receipts_of(work.message, one.outcomes, at)) for work, one in pairs]
+    _write([work for work, found in zip(group, receipts, strict=True) for _ in found], itertools.chain(*receipts))
+    for work, one in pairs:
+        settlement.counts.update(outcome.verdict.value for outcome in one.outcomes)
+        settlement.counts["requests"] += one.requests
+        settlement.warnings.update(one.warnings)
+        settlement.refused = settlement.refused or one.refused
+        retries = [outcome for outcome in one.outcomes if outcome.verdict is Verdict.RETRY]
+        if retries and not (len(retries) < len(one.outcomes) and _gave_back(work, one, queue)):
+            settlement.waits_s[work.received.message_id] = wait_s(retries, work.received.receives)
+
+
+def _gave_back(work: _Work, told: Told, queue: Queue) -> bool:
+    """Send the unsettled rest as messages of its own; False leaves the whole message to come again."""
+    bodies = [message.to_json().encode() for message in rest_of(work.message, told.outcomes)]
+    retries = [outcome for outcome in told.outcomes if outcome.verdict is Verdict.RETRY]
+    delay_s = int(min(wait_s(retries, work.message.attempt), _LONGEST_DELAY_S))
+    try:
+        send_all(queue, bodies, sleep=time.sleep, delay_s=delay_s)
+    except Exception:  # noqa: BLE001 - whatever the queue's client raises, the old message still holds all of it
+        return False
+    return True
+
+
+def rest_of(message: Message, outcomes: Sequence[Outcome]) -> Iterator[Message]:
+    """What is left of a message: one for each run of neighbouring lines that are not settled."""
+    numbered = zip(itertools.count(message.first_line), message.lines, outcomes, strict=False)
+    for is_open, group in itertools.groupby(numbered, key=lambda entry: entry[2].verdict is Verdict.RETRY):
+        if is_open:
+            entries = list(group)
+            yield message.model_copy(
+                update={
+                    "first_line": entries[0][0],
+                    "last_line": entries[-1][0],
+                    "lines": [line for _, line, _ in entries],
+                    "attempt": message.attempt + 1,
+                }
+            )
 
 
 def wait_s(retries: Sequence[Outcome], receives: int) -> float:
@@ -201,15 +332,27 @@ def receipts_of(message: Message, outcomes: Sequence[Outcome], at: datetime) -> 
         )
 
 
-def _write_receipts(results: Sequence[_Told]) -> None:
-    """One object a run and invocation, under a name that nothing else has."""
+def _receipt(message: Message, outcome: Any, at: datetime) -> Receipt:
+    """One receipt for all lines of a message."""
+    return Receipt(
+        file=message.file,
+        first_line=message.first_line,
+        last_line=message.last_line,
+        outcome=outcome,
+        attempt=message.attempt,
+        at=at,
+    )
+
+
+def _write(works: Iterable[_Work], receipts: Iterable[Receipt]) -> None:
+    """One object a run and call, under a name that nothing else has. The n-th receipt is the n-th work's."""
     by_run: dict[str, list[Receipt]] = defaultdict(list)
-    runs: dict[str, _Run] = {}
-    for told in results:
-        runs[told.message.manifest] = told.run
-        by_run[told.message.manifest] += receipts_of(told.message, told.outcomes, datetime.now(UTC))
-    for address, receipts in by_run.items():
-        write_receipts(runs[address].storage, runs[address].manifest, receipts)
+    runs: dict[str, Run] = {}
+    for work, receipt in zip(works, receipts, strict=True):
+        runs[work.message.manifest] = work.run
+        by_run[work.message.manifest].append(receipt)
+    for address, found in by_run.items():
+        write_receipts(runs[address].storage, runs[address].manifest, found)
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
@@ -221,7 +364,15 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[s
         Received(record["messageId"], record["body"], int(record["attributes"]["ApproximateReceiveCount"]))
         for record in event["Records"]
     ]
-    connector, send = aws.destination()
-    settlement = deliver(batch, connector, send, open_storage, concurrency=settings.concurrency())
-    aws.settle(event, settlement)
-    return {"batchItemFailures": [{"itemIdentifier": name} for name in {**settlement.waits_s, **settlement.poison}]}
+    queue = aws.SqsQueue(settings.queue_url(settings.required("DESTINATION")))
+    settlement = deliver(
+        batch,
+        aws.connect,
+        aws.sender(),
+        open_storage,
+        queue,
+        newest=aws.newest(),
+        concurrency=settings.concurrency(),
+    )
+    failed = aws.settle(event, settlement)
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}

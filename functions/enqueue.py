@@ -8,10 +8,12 @@ is sent again until it is taken.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import random
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,11 +21,13 @@ from itertools import islice
 from typing import Any, Protocol
 from urllib.parse import unquote_plus
 
+from pydantic import Field
+
 from connectors.contract import layout
 from connectors.contract.manifest import PartFile, RunManifest
 from connectors.contract.receipts import Receipt, write_receipts
-from connectors.contract.storage import Storage
-from connectors.contract.wire import FORMAT_VERSION
+from connectors.contract.storage import ConflictError, NotFoundError, Storage
+from connectors.contract.wire import FORMAT_VERSION, VersionedModel
 from connectors.packing import pack
 
 # Source: Amazon SQS developer guide, "Quotas": 1 MiB a message, and a batch of at most 10 with 1 MiB in all.
@@ -33,6 +37,8 @@ BATCH_BYTES = 1_048_576
 # this much, so that a batch of them is a comfortable Lambda payload. A larger record travels alone.
 MESSAGE_BYTES = 250_000
 _SEND_TRIES = 6
+# The marker is moved after so many batches: a call to storage for about 25 MB of messages.
+_BATCHES_A_CHECKPOINT = 10
 # Two characters that SQS replaces or refuses, and JSON text that means the same.
 # Source: Amazon SQS API reference, SendMessage, "MessageBody".
 _ESCAPES = ((b"\xef\xbf\xbe", rb"\ufffe"), (b"\xef\xbf\xbf", rb"\uffff"))
@@ -48,8 +54,20 @@ class EnqueueError(Exception):
 class Queue(Protocol):
     """Where messages wait for deliver."""
 
-    def send(self, bodies: Sequence[str]) -> list[int]:
+    def send(self, bodies: Sequence[str], *, delay_s: int = 0) -> list[int]:
         """Send at most 10 messages of at most 1 MiB together; the positions of those the queue refused."""
+
+
+class Marker(VersionedModel):
+    """How far enqueue came with a part.
+
+    Attributes:
+        next_line: The first line not handed over yet.
+        done: Whether all were.
+    """
+
+    next_line: int = Field(default=0, ge=0)
+    done: bool = False
 
 
 @dataclass
@@ -58,7 +76,7 @@ class Enqueued:
 
     Attributes:
         too_large: Records that no message can hold; each has a receipt.
-        skipped: Why a run was left alone; empty when it was not.
+        skipped: Why nothing was done; empty when something was.
     """
 
     messages: int = 0
@@ -67,54 +85,140 @@ class Enqueued:
     skipped: str = ""
 
 
-def enqueue(storage: Storage, key: str, queue: Queue, *, sleep: Sleep) -> Enqueued:
-    """Hand every line of a published run to the queue.
-
-    Args:
-        storage: The job folder.
-        key: The manifest's key.
+def fan_out(storage: Storage, key: str, work_queue: Queue, *, sleep: Sleep) -> Enqueued:
+    """A published run → one message for each of its parts, on the work queue.
 
     Raises:
-        EnqueueError: The queue kept refusing, or a part is not what its manifest says.
+        EnqueueError: The queue kept refusing.
     """
     manifest = RunManifest.model_validate_json(storage.get(key).data)
     if manifest.acknowledge == "onWrite":
         return Enqueued(skipped=f"run {manifest.run_id} is acknowledged onWrite: someone else reads its files")
-    done = Enqueued()
-    for file in manifest.files:
-        enqueue_part(storage, key, manifest, file, queue, [(0, file.records - 1)], done, sleep=sleep)
+    address = f"{storage.root}/{key}"
+    bodies = [json.dumps({"manifest": address, "part": file.key}).encode() for file in manifest.files]
+    return Enqueued(messages=send_all(work_queue, bodies, sleep=sleep))
+
+
+def enqueue_part(storage: Storage, key: str, part: str, queue: Queue, *, sleep: Sleep) -> Enqueued:
+    """Hand every line of a part to the queue, once: what an earlier try handed over is not repeated.
+
+    A marker beside the receipts says how far the part came. It is moved by compare-and-swap, so that of two
+    who work on one part at once one stops; what may be repeated is what was sent since the last move.
+
+    Args:
+        key: The manifest's key.
+        part: The part's key.
+
+    Raises:
+        EnqueueError: The queue kept refusing, the part is not what its manifest says, or another one is at it.
+    """
+    manifest = RunManifest.model_validate_json(storage.get(key).data)
+    file = next((file for file in manifest.files if file.key == part), None)
+    if file is None:
+        raise EnqueueError(f"{part} is not a part of {key}")
+    progress = _Progress(storage, layout.enqueued(manifest.connector, manifest.run_id, part))
+    if progress.marker.done:
+        return Enqueued(skipped=f"{part} was handed over before")
+    _check(storage, file)
+    ranges = [(progress.marker.next_line, file.records - 1)]
+    done = enqueue_lines(storage, key, manifest, file, queue, ranges, sleep=sleep, on_sent=progress.reached)
+    progress.finish(file.records)
     return done
 
 
-def enqueue_part(
+def enqueue_lines(
     storage: Storage,
     key: str,
     manifest: RunManifest,
     file: PartFile,
     queue: Queue,
     ranges: Ranges,
-    done: Enqueued,
     *,
     sleep: Sleep,
-) -> None:
-    """Hand some ranges of a part's lines to the queue, and add to what was done.
+    on_sent: Callable[[int], None] = lambda next_line: None,
+) -> Enqueued:
+    """Hand some ranges of a part's lines to the queue.
 
     Args:
         ranges: (first, last) line, both included, in order.
+        on_sent: Is told the first line not handed over yet, after each batch.
 
     Raises:
         EnqueueError: The queue kept refusing, or the part is not what its manifest says.
     """
     too_large: list[Receipt] = []
-    bodies = _part_messages(storage, f"{storage.root}/{key}", manifest, file, ranges, too_large)
-    done.messages += send_all(queue, bodies, sleep=sleep)
+    ends: deque[int] = deque()
+    bodies = _part_messages(storage, f"{storage.root}/{key}", manifest, file, ranges, too_large, ends)
+
+    def batch_sent(count: int) -> None:
+        last = [ends.popleft() for _ in range(count)][-1]
+        if not too_large:  # the receipts of these are written at the end: until then nothing counts as reached
+            on_sent(last + 1)
+
+    messages = send_all(queue, bodies, sleep=sleep, batch_sent=batch_sent)
     write_receipts(storage, manifest, too_large)
-    done.too_large += len(too_large)
-    done.records += sum(last - first + 1 for first, last in ranges) - len(too_large)
+    records = sum(last - first + 1 for first, last in ranges) - len(too_large)
+    return Enqueued(messages, records, len(too_large))
 
 
-def send_all(queue: Queue, bodies: Iterable[bytes], *, sleep: Sleep) -> int:
+class _Progress:
+    """The marker of a part, as this invocation moves it."""
+
+    def __init__(self, storage: Storage, key: str) -> None:
+        self._storage, self._key = storage, key
+        self._batches = 0
+        try:
+            blob = storage.get(key)
+            self.marker, self._tag = Marker.model_validate_json(blob.data), blob.tag
+        except NotFoundError:
+            self.marker, self._tag = Marker(), ""
+
+    def reached(self, next_line: int) -> None:
+        """A batch was sent; every so many of them the marker is moved."""
+        self._batches += 1
+        if self._batches % _BATCHES_A_CHECKPOINT == 0:
+            self._move(Marker(next_line=next_line))
+
+    def finish(self, records: int) -> None:
+        """All was sent."""
+        self._move(Marker(next_line=records, done=True))
+
+    def _move(self, marker: Marker) -> None:
+        data = marker.to_json().encode()
+        try:
+            if self._tag:
+                self._tag = self._storage.put(self._key, data, if_match=self._tag)
+            else:
+                self._tag = self._storage.put(self._key, data, if_absent=True)
+        except ConflictError as error:
+            raise EnqueueError(f"another invocation works on {self._key}; this one stops") from error
+
+
+def _check(storage: Storage, file: PartFile) -> None:
+    """The part is what was published, before any of it is sent."""
+    digest = hashlib.sha256()
+    try:
+        with storage.open(file.key) as stream:
+            while data := stream.read(1 << 18):
+                digest.update(data)
+    except NotFoundError as error:
+        raise EnqueueError(f"{file.key} is gone; the next run sends its users again") from error
+    if digest.hexdigest() != file.checksum:
+        raise EnqueueError(f"{file.key} was replaced after its manifest was written: its checksum differs")
+
+
+def send_all(
+    queue: Queue,
+    bodies: Iterable[bytes],
+    *,
+    sleep: Sleep,
+    delay_s: int = 0,
+    batch_sent: Callable[[int], None] = lambda count: None,
+) -> int:
     """Send messages in batches the queue takes; only refused ones are sent again. How many were sent.
+
+    Args:
+        batch_sent: Is told how many messages a batch held, once all of it was taken.
 
     Raises:
         EnqueueError: The queue refused a message again and again.
@@ -123,18 +227,25 @@ def send_all(queue: Queue, bodies: Iterable[bytes], *, sleep: Sleep) -> int:
     for batch in pack(bodies, max_count=BATCH_MESSAGES, max_bytes=BATCH_BYTES):
         left = [body.decode() for body in batch]
         for attempt in range(_SEND_TRIES):
-            left = [left[position] for position in queue.send(left)]
+            left = [left[position] for position in queue.send(left, delay_s=delay_s)]
             if not left:
                 break
             sleep(random.uniform(0, min(10.0, 0.2 * 2**attempt)))  # noqa: S311 - jitter, not a secret
         else:
             raise EnqueueError(f"the queue refused {len(left)} message(s) {_SEND_TRIES} times")
         sent += len(batch)
+        batch_sent(len(batch))
     return sent
 
 
 def message_bodies(
-    lines: Iterable[bytes], manifest: RunManifest, address: str, file: str, first_line: int, too_large: list[Receipt]
+    lines: Iterable[bytes],
+    manifest: RunManifest,
+    address: str,
+    file: str,
+    first_line: int,
+    too_large: list[Receipt],
+    ends: deque[int],
 ) -> Iterator[bytes]:
     """Neighbouring lines of a part as message bodies, as many lines in each as fit.
 
@@ -143,6 +254,7 @@ def message_bodies(
         address: The manifest's full address.
         first_line: The number of the first of the lines in the part.
         too_large: Receipts are added for lines that no message can hold.
+        ends: The last line of each message is added, before the message is given.
     """
     head = _head(manifest, address, file)
     room = BATCH_BYTES - len(head) - 100
@@ -153,6 +265,7 @@ def message_bodies(
             at = datetime.now(UTC)
             too_large.append(Receipt(file=file, first_line=start, last_line=last, outcome="tooLarge", at=at))
         else:
+            ends.append(last)
             yield b'%b"from":%d,"to":%d,"lines":[%b]}' % (head, start, last, b",".join(group))
         start = last + 1
 
@@ -177,6 +290,7 @@ def _part_messages(
     file: PartFile,
     ranges: Ranges,
     too_large: list[Receipt],
+    ends: deque[int],
 ) -> Iterator[bytes]:
     """The messages of one part, made while it is read: never more than a message's lines in memory."""
     with storage.open(file.key) as raw, gzip.open(raw, "rb") as stream:
@@ -184,7 +298,7 @@ def _part_messages(
         at = 0
         for first, last in ranges:
             chosen = _exactly(islice(lines, first - at, last + 1 - at), last - first + 1, file)
-            yield from message_bodies(chosen, manifest, address, file.key, first, too_large)
+            yield from message_bodies(chosen, manifest, address, file.key, first, too_large, ends)
             at = last + 1
         if at == file.records and next(lines, None) is not None:
             raise EnqueueError(f"{file.key} should hold {file.records} records and goes on; it was changed")
@@ -237,7 +351,7 @@ def manifest_of_event(body: str) -> tuple[str, str] | None:
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> Any:
-    """SQS batch of events in, partial batch response out."""
+    """SQS batch in, partial batch response out: events of published runs, and the parts they fan out to."""
     from functions import aws
 
     return aws.for_each_record(event, context, _handle)
@@ -247,13 +361,32 @@ def _handle(body: str) -> None:
     from connectors.contract.storage import open_storage
     from functions import aws, settings
 
-    found = manifest_of_event(body)
-    if found is None:
+    found = part_of_message(body)
+    if found is not None:
+        folder, key = layout.split_manifest_uri(found[0])
+        connector = layout.connector_of_manifest(key) or ""
+        queue = aws.SqsQueue(settings.queue_url(connector))
+        done = enqueue_part(open_storage(folder.root), key, found[1], queue, sleep=time.sleep)
+        aws.log("part enqueued", job=folder.job, connector=connector, messages=done.messages, skipped=done.skipped)
+        aws.count("RecordsEnqueued", done.records, connector)
+        return
+    event = manifest_of_event(body)
+    if event is None:
         aws.log("event ignored")
         return
-    folder, key = layout.split_manifest_uri("s3://{}/{}".format(*found))
-    connector = layout.connector_of_manifest(key) or ""
-    queue = aws.SqsQueue(settings.queue_url(connector))
-    done = enqueue(open_storage(folder.root), key, queue, sleep=time.sleep)
-    aws.log("enqueued", job=folder.job, connector=connector, messages=done.messages, skipped=done.skipped)
-    aws.count("RecordsEnqueued", done.records, connector)
+    folder, key = layout.split_manifest_uri("s3://{}/{}".format(*event))
+    work_queue = aws.SqsQueue(settings.required("WORK_QUEUE_URL"))
+    done = fan_out(open_storage(folder.root), key, work_queue, sleep=time.sleep)
+    aws.log("fanned out", job=folder.job, parts=done.messages, skipped=done.skipped)
+
+
+def part_of_message(body: str) -> tuple[str, str] | None:
+    """The manifest's address and the part's key, when the message is one of a fan-out.
+
+    Raises:
+        ValueError: The body is no JSON.
+    """
+    message = json.loads(body)
+    if not isinstance(message, dict) or not {"manifest", "part"} <= message.keys():
+        return None
+    return str(message["manifest"]), str(message["part"])

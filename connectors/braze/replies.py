@@ -32,8 +32,10 @@ def read_reply(reply: Reply, *, sent: int, now_s: float) -> list[Outcome]:
     body = _body(reply)
     if reply.status == 201 and body.get("message") == "success":
         return _by_index(body, sent, otherwise=_unless_unnamed(body, sent))
-    if reply.status in (400, 413, 415):
-        return _by_index(body, sent, otherwise=Outcome(Verdict.REJECTED, f"http_{reply.status}", _message(body)))
+    if reply.status in (400, 413):
+        return _by_index(body, sent, otherwise=Outcome(Verdict.SPLIT, f"http_{reply.status}", _message(body)))
+    if reply.status == 415:
+        return [Outcome(Verdict.REJECTED, "http_415", _message(body))] * sent
     wait_s = _wait_s(reply.headers, now_s) if reply.status == 429 else None
     return [Outcome(Verdict.RETRY, _code(reply), _message(body), wait_s)] * sent
 

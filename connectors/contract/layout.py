@@ -158,6 +158,16 @@ def receipts(connector: str, run_id: str) -> str:
     return f"receipts/{connector}/run={run_id}/"
 
 
+def enqueued(connector: str, run_id: str, part_key: str) -> str:
+    """Enqueue's marker of one part: how far it came, or that it is done."""
+    return f"enqueued/{connector}/run={run_id}/{part_key.rpartition('/')[2]}.json"
+
+
+def health(connector: str) -> str:
+    """The open circuit of a destination in trouble."""
+    return f"health/{connector}.json"
+
+
 def errors(run_id: str) -> str:
     """The folder of the lines that the recommender failed, without a trailing slash."""
     return f"errors/{partition(run_id)}"

@@ -10,6 +10,7 @@ from cli import embedded
 from cli.embedded import GIVE_UP_AFTER, Delivery, deliver_run, published, total
 from connectors.base import Destination, Reply
 from connectors.braze.connector import BrazeConnector
+from connectors.contract.health import OPENS_AFTER
 from connectors.contract.receipts import Fate
 
 OK = Reply(201, {}, b'{"message": "success"}')
@@ -129,12 +130,25 @@ def test_a_message_in_trouble_does_not_hold_up_the_others(publish, deliver):
     assert delivery.waiting == 0
 
 
-def test_it_gives_up_after_some_tries_and_says_what_waits(publish, deliver):
+def test_it_gives_up_when_the_circuit_opens_and_says_what_waits(publish, deliver):
     run = publish(["ann", "bob"], records_per_request=1)
     delivery, braze = deliver(run, lambda call, users: Reply(503) if "ann" in users else OK)
-    assert braze.told.count(["ann"]) == GIVE_UP_AFTER
+    assert braze.told.count(["ann"]) == 1 + OPENS_AFTER
     assert run.fates() == [Fate.OPEN, Fate.DELIVERED]
     assert delivery.waiting == 1
+    assert delivery.trouble == ["the destination is in trouble: http_503"]
+
+
+def test_the_next_call_of_a_person_probes_an_open_circuit(publish, deliver):
+    run = publish(["ann"])
+    deliver(run, lambda call, users: Reply(503))
+    delivery, braze = deliver(run, lambda call, users: OK)
+    assert (braze.told, delivery.waiting, delivery.trouble) == ([["ann"]], 0, [])
+
+
+def test_it_gives_up_on_one_message_that_is_throttled_without_end(publish, deliver):
+    delivery, braze = deliver(publish(["ann"]), lambda call, users: Reply(429))
+    assert braze.told == [["ann"]] * GIVE_UP_AFTER
     assert delivery.trouble == [f"the destination did not take a message in {GIVE_UP_AFTER} tries"]
 
 

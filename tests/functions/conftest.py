@@ -92,8 +92,10 @@ class ScriptedQueue:
     refusals: list[list[int]] = field(default_factory=list)
     calls: list[list[str]] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
+    delays_s: list[int] = field(default_factory=list)
 
-    def send(self, bodies: Sequence[str]) -> list[int]:
+    def send(self, bodies: Sequence[str], *, delay_s: int = 0) -> list[int]:
+        self.delays_s.append(delay_s)
         refused = self.refusals.pop(0) if self.refusals else []
         self.calls.append(list(bodies))
         self.taken += [body for position, body in enumerate(bodies) if position not in refused]

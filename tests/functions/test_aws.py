@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +34,7 @@ def upsert(user_id: str) -> dict[str, object]:
 def forget_clients() -> None:
     stores._s3.cache_clear()
     aws._sqs.cache_clear()
-    aws._sender.cache_clear()
+    aws.sender.cache_clear()
     clear_caches()
 
 
@@ -68,6 +69,8 @@ def braze(cloud, monkeypatch):
 def queue_url(cloud, monkeypatch) -> str:
     url = aws._sqs().create_queue(QueueName="braze")["QueueUrl"]
     monkeypatch.setenv("QUEUE_URL_BRAZE", url)
+    for name, variable in (("work", "WORK_QUEUE_URL"), ("dead", "DEAD_LETTER_QUEUE_URL")):
+        monkeypatch.setenv(variable, aws._sqs().create_queue(QueueName=name)["QueueUrl"])
     return url
 
 
@@ -138,6 +141,15 @@ def received(queue_url: str) -> dict[str, object]:
     return event
 
 
+def enqueue_all(event, context=None):
+    """Handle events, and then the parts they fanned out to; what failed of either."""
+    failed = enqueue.lambda_handler(event, context)["batchItemFailures"]
+    parts = received(os.environ["WORK_QUEUE_URL"])
+    if parts["Records"]:
+        failed = failed + enqueue.lambda_handler(parts, context)["batchItemFailures"]
+    return {"batchItemFailures": failed}
+
+
 def handles_of(event) -> dict[str, str]:
     """The receipt handle of the message that holds a user, by user."""
     return {
@@ -169,12 +181,13 @@ def test_user_ids_stand_in_bodies_only(queue_url):
         "provide-client-params.sqs.SendMessageBatch", lambda params, **_: sent.append(params)
     )
     aws.SqsQueue(queue_url).send(['{"userId":"a@b.com"}'])
-    assert sent == [{"QueueUrl": queue_url, "Entries": [{"Id": "0", "MessageBody": '{"userId":"a@b.com"}'}]}]
+    [entry] = sent[0]["Entries"]
+    assert entry == {"Id": "0", "MessageBody": '{"userId":"a@b.com"}', "DelaySeconds": 0}
 
 
 def test_a_published_run_becomes_profiles_and_receipts(published, queue_url, braze, visibilities):
     run = published([upsert(f"user {number}@b.com") for number in range(200)])
-    assert enqueue.lambda_handler(sqs_event(created(run)), None) == NOTHING_FAILED
+    assert enqueue_all(sqs_event(created(run)), None) == NOTHING_FAILED
     event = received(queue_url)
     assert len(event["Records"]) == 3
     assert deliver.lambda_handler(event, None) == NOTHING_FAILED
@@ -187,12 +200,12 @@ def test_a_published_run_becomes_profiles_and_receipts(published, queue_url, bra
 def test_only_the_bad_event_of_a_batch_comes_back(published, queue_url):
     run = published([upsert("ann")])
     event = sqs_event("no json", created(run), json.dumps({"Event": "s3:TestEvent"}))
-    assert enqueue.lambda_handler(event, None) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    assert enqueue_all(event, None) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
     assert list(handles_of(received(queue_url))) == ["ann"]
 
 
 def test_a_batch_of_nothing_but_bad_events_comes_back_whole_without_an_error(published, monkeypatch):
-    monkeypatch.delenv("QUEUE_URL_BRAZE", raising=False)
+    monkeypatch.delenv("WORK_QUEUE_URL", raising=False)
     event = sqs_event("no json", created(published([upsert("ann")])))
     failures = enqueue.lambda_handler(event, None)["batchItemFailures"]
     assert failures == [{"itemIdentifier": "m0"}, {"itemIdentifier": "m1"}]
@@ -200,21 +213,58 @@ def test_a_batch_of_nothing_but_bad_events_comes_back_whole_without_an_error(pub
 
 def test_events_of_other_objects_are_ignored_and_logged(queue_url, log):
     detail = {"bucket": {"name": "shop"}, "object": {"key": f"{FOLDER}/output/braze/state/_current.json"}}
-    assert enqueue.lambda_handler(sqs_event(json.dumps({"detail": detail})), None) == NOTHING_FAILED
+    assert enqueue_all(sqs_event(json.dumps({"detail": detail})), None) == NOTHING_FAILED
     assert [line["message"] for line in log()] == ["event ignored"]
     assert received(queue_url) == sqs_event()
 
 
-def test_only_the_bad_message_of_a_batch_comes_back(published, queue_url, braze, log):
+def test_f43_a_bad_message_is_dead_lettered_with_its_reason_and_its_neighbours_go_on(published, queue_url, braze, log):
     run = published([upsert("ann"), upsert("bob")], records_per_request=1)
-    enqueue.lambda_handler(sqs_event(created(run)), None)
+    enqueue_all(sqs_event(created(run)), None)
     event = received(queue_url)
     event["Records"] += sqs_event("no json")["Records"]
-    assert deliver.lambda_handler(event, None) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    assert deliver.lambda_handler(event, None) == NOTHING_FAILED
     assert run.fates() == [Fate.DELIVERED] * 2
     assert [(line["message"], line["message_id"]) for line in log() if line["level"] == "ERROR"] == [
         ("poison message", "m0")
     ]
+    [dead] = aws._sqs().receive_message(QueueUrl=os.environ["DEAD_LETTER_QUEUE_URL"], MessageAttributeNames=["All"])[
+        "Messages"
+    ]
+    assert (dead["Body"], dead["MessageAttributes"]["reason"]["StringValue"]) == (
+        "no json",
+        "unreadable: ValidationError",
+    )
+
+
+def test_poison_that_cannot_be_buried_comes_back(published, queue_url, braze, monkeypatch):
+    monkeypatch.delenv("DEAD_LETTER_QUEUE_URL")
+    assert deliver.lambda_handler(sqs_event("no json"), None) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+
+
+def test_f54_a_rotated_key_is_read_anew_and_nothing_waits(published, queue_url, braze):
+    run = published([upsert("ann"), upsert("bob")], records_per_request=1)
+    enqueue_all(sqs_event(created(run)), None)
+    event = received(queue_url)
+    half = len(event["Records"]) // 2
+    assert deliver.lambda_handler({"Records": event["Records"][:half]}, None) == NOTHING_FAILED
+    braze.account.api_key = "key-canary-2"
+    boto3.client("secretsmanager").put_secret_value(SecretId="recsync/braze", SecretString="key-canary-2")
+    assert deliver.lambda_handler({"Records": event["Records"][half:]}, None) == NOTHING_FAILED
+    assert run.fates() == [Fate.DELIVERED] * 2
+    assert braze.account.stats.calls == 3
+
+
+def test_f53_a_revoked_key_opens_the_circuit_and_nothing_is_dead_lettered(published, queue_url, braze, visibilities):
+    run = published([upsert("ann")])
+    enqueue_all(sqs_event(created(run)), None)
+    event = received(queue_url)
+    braze.account.api_key = "another"
+    for _ in range(5):
+        assert len(deliver.lambda_handler(event, None)["batchItemFailures"]) == 1
+    assert braze.account.stats.calls == 2
+    assert all(25 <= wait <= 60 for wait in visibilities.values())
+    assert "Messages" not in aws._sqs().receive_message(QueueUrl=os.environ["DEAD_LETTER_QUEUE_URL"])
 
 
 @pytest.fixture
@@ -232,7 +282,7 @@ def throttles_bob(braze, monkeypatch):
 @pytest.mark.usefixtures("throttles_bob")
 def test_a_throttled_message_comes_back_after_the_time_braze_asked_for(published, queue_url, visibilities):
     run = published([upsert("ann"), upsert("bob"), upsert("cleo")], records_per_request=1)
-    enqueue.lambda_handler(sqs_event(created(run)), None)
+    enqueue_all(sqs_event(created(run)), None)
     event = received(queue_url)
     bob = handles_of(event)["bob"]
     [failure] = deliver.lambda_handler(event, None)["batchItemFailures"]
@@ -244,7 +294,7 @@ def test_a_throttled_message_comes_back_after_the_time_braze_asked_for(published
 @pytest.mark.usefixtures("throttles_bob")
 def test_a_wait_that_cannot_be_set_leaves_the_neighbours_settled(published, queue_url, log):
     run = published([upsert("ann"), upsert("bob")], records_per_request=1)
-    enqueue.lambda_handler(sqs_event(created(run)), None)
+    enqueue_all(sqs_event(created(run)), None)
     event = received(queue_url)
 
     def fail(**_):
@@ -258,7 +308,7 @@ def test_a_wait_that_cannot_be_set_leaves_the_neighbours_settled(published, queu
 def test_a_refused_key_is_logged_as_our_mistake_and_everything_waits(published, queue_url, braze, visibilities, log):
     braze.account.api_key = "another"
     run = published([upsert("ann"), upsert("bob")], records_per_request=1)
-    enqueue.lambda_handler(sqs_event(created(run)), None)
+    enqueue_all(sqs_event(created(run)), None)
     event = received(queue_url)
     assert len(deliver.lambda_handler(event, None)["batchItemFailures"]) == 2
     assert visibilities.keys() == set(handles_of(event).values())
@@ -269,7 +319,7 @@ def test_a_refused_key_is_logged_as_our_mistake_and_everything_waits(published, 
 
 def test_a_run_that_cannot_be_read_is_logged_with_the_reason(published, queue_url, braze, visibilities, log):
     run = published([upsert("ann")])
-    enqueue.lambda_handler(sqs_event(created(run)), None)
+    enqueue_all(sqs_event(created(run)), None)
 
     def slow_down(**_):
         failure = {"Error": {"Code": "SlowDown"}, "ResponseMetadata": {"HTTPStatusCode": 503}}
@@ -284,7 +334,7 @@ def test_a_run_that_cannot_be_read_is_logged_with_the_reason(published, queue_ur
 def test_a_foreign_endpoint_is_refused_before_anything_is_sent(published, queue_url, braze, monkeypatch):
     monkeypatch.delenv("RECSYNC_ALLOW_LOOPBACK")
     run = published([upsert("ann")])
-    enqueue.lambda_handler(sqs_event(created(run)), None)
+    enqueue_all(sqs_event(created(run)), None)
     with pytest.raises(ConfigError, match="not one of Braze's"):
         deliver.lambda_handler(received(queue_url), None)
     assert braze.account.stats.calls == 0
@@ -292,7 +342,7 @@ def test_a_foreign_endpoint_is_refused_before_anything_is_sent(published, queue_
 
 def test_figures_are_metrics_of_the_connector(published, queue_url, braze, capsys):
     run = published([upsert("ann"), upsert("x" * 1000)])
-    enqueue.lambda_handler(sqs_event(created(run)), None)
+    enqueue_all(sqs_event(created(run)), None)
     deliver.lambda_handler(received(queue_url), None)
     found = {}
     for line in capsys.readouterr().out.splitlines():
@@ -312,7 +362,7 @@ def test_no_user_no_key_and_no_event_ever_stands_in_a_log(published, queue_url, 
     run = published([record, upsert("bob"), {**record, "userId": "user-canary" * 100}], records_per_request=1)
     other = {"detail": {"bucket": {"name": "shop"}, "object": {"key": "body-canary"}}}
     bad = ['{"body-canary": ', '["body-canary"]', '{"detail": {"body-canary": 1}}', json.dumps(other)]
-    enqueue.lambda_handler(sqs_event(created(run), *bad), None)
+    enqueue_all(sqs_event(created(run), *bad), None)
     event = received(queue_url)
     good = json.loads(event["Records"][0]["body"])
     bad += [json.dumps({**good, "lines": ["body-canary"]}), json.dumps({**good, "lines": [{"userId": "body-canary"}]})]

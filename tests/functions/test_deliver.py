@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import json
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.base import Outcome, Reply, Verdict
-from connectors.contract.manifest import Message
+from connectors.base import Destination, Limits, Outcome, Reply, Verdict
+from connectors.braze.connector import BrazeConnector
+from connectors.contract.manifest import Message, Pointer
 from connectors.contract.receipts import Fate
 from connectors.contract.storage import LocalStorage, StorageError, open_storage
-from functions.deliver import Received, deliver, receipts_of, wait_s
-from functions.enqueue import enqueue
+from functions import deliver as delivery
+from functions.deliver import Newest, Received, receipts_of, wait_s
+from functions.enqueue import enqueue_part
 
 OK = Reply(201, {}, b'{"message": "success"}')
 BROKEN = Reply(503)
 NO_REPLY = Reply(0, failure="ReadTimeout")
 REFUSED_KEY = Reply(401)
 THROTTLED = Reply(429, {"x-ratelimit-retry-after": "42"})
+
+
+class NoQueue:
+    """A queue for messages that are not meant to send anything back."""
+
+    def send(self, bodies, *, delay_s=0):
+        raise AssertionError("nothing should go back in parts")
+
+
+def deliver(batch, connector, send, open_folder, *, queue=None, concurrency=1, **more):
+    """Deliver with a connector whose key stays the same."""
+    queue = queue or NoQueue()
+    connect = more.pop("connect", lambda fresh: connector)
+    return delivery.deliver(batch, connect, send, open_folder, queue, newest=Newest(), concurrency=concurrency, **more)
 
 
 def upsert(user_id: str) -> dict[str, object]:
@@ -39,7 +55,8 @@ def batch_of(scripted_queue):
 
     def receive(run, receives: int = 1) -> list[Received]:
         queue = scripted_queue()
-        enqueue(run.storage, run.key, queue, sleep=lambda _: None)
+        for file in run.manifest.files:
+            enqueue_part(run.storage, run.key, file.key, queue, sleep=lambda _: None)
         return [Received(f"m{number}", body, receives) for number, body in enumerate(queue.taken)]
 
     return receive
@@ -294,3 +311,189 @@ def test_receipts_cover_exactly_the_lines_that_are_settled(verdicts, first_line,
     assert covered == [line for line, verdict in numbered if verdict is not Verdict.RETRY]
     assert rejected == {(line, str(line)) for line, verdict in numbered if verdict is Verdict.REJECTED}
     assert all((r.outcome, r.attempt) == ("settled", attempt) for r in receipts)
+
+
+def requests_of(braze) -> int:
+    return len(braze.told)
+
+
+@pytest.mark.parametrize("status", [400, 413])
+@pytest.mark.parametrize("culprit", [0, 37, 74])
+def test_f52_a_refused_batch_is_halved_until_the_culprit_stands_alone(
+    publish, batch_of, fake_braze, connector, status, culprit
+):
+    run = publish([upsert(f"u{number}") for number in range(75)])
+    braze = fake_braze(**{f"u{culprit}": [Reply(status, {}, b'{"message": "fatal"}')]})
+    deliver(batch_of(run), connector, braze, open_storage)
+    assert run.fates().count(Fate.DELIVERED) == 74
+    assert run.fates()[culprit] is Fate.REJECTED
+    assert requests_of(braze) <= 15
+
+
+def test_a_refused_key_in_the_second_request_leaves_the_first_one_receipted(publish, batch_of, fake_braze, connector):
+    run = publish([upsert("ann"), upsert("bob")], records_per_request=2)
+    connector.limits = Limits(max_records=1, max_bytes=10_000)
+    settlement = deliver(batch_of(run), connector, fake_braze(bob=[REFUSED_KEY]), open_storage, queue=Giving())
+    assert run.fates() == [Fate.DELIVERED, Fate.OPEN]
+    assert "401" in settlement.refused
+
+
+class Giving:
+    """A queue that keeps what comes back in parts."""
+
+    def __init__(self):
+        self.bodies, self.delays_s = [], []
+
+    def send(self, bodies, *, delay_s=0):
+        self.bodies += bodies
+        self.delays_s.append(delay_s)
+        return []
+
+
+def test_the_rest_of_a_half_settled_message_goes_back_alone(publish, batch_of, fake_braze, connector):
+    run, queue = publish([upsert("ann"), upsert("bob"), upsert("cleo")], records_per_request=3), Giving()
+    connector.limits = Limits(max_records=1, max_bytes=10_000)
+    braze = fake_braze(bob=[THROTTLED, OK])
+    settlement = deliver(batch_of(run), connector, braze, open_storage, queue=queue)
+    assert settlement.waits_s == {}
+    assert (run.fates(), queue.delays_s) == ([Fate.DELIVERED, Fate.OPEN, Fate.DELIVERED], [42])
+    [rest] = [Message.model_validate_json(body) for body in queue.bodies]
+    assert (rest.first_line, rest.last_line, rest.attempt, rest.lines) == (1, 1, 2, [upsert("bob")])
+    deliver([Received("rest", queue.bodies[0])], connector, braze, open_storage)
+    assert run.fates() == [Fate.DELIVERED] * 3
+    assert braze.told.count(["ann"]) == 1
+
+
+def test_a_rest_that_the_queue_does_not_take_stays_with_its_message(publish, batch_of, fake_braze, connector):
+    run = publish([upsert("ann"), upsert("bob")], records_per_request=2)
+    connector.limits = Limits(max_records=1, max_bytes=10_000)
+    settlement = deliver(batch_of(run), connector, fake_braze(bob=[THROTTLED]), open_storage, queue=Broken())
+    assert settlement.waits_s == {"m0": 42}
+
+
+class Broken:
+    """A queue that cannot be reached."""
+
+    def send(self, bodies, *, delay_s=0):
+        raise OSError("no route")
+
+
+@settings(deadline=None)
+@given(
+    verdicts=st.lists(st.sampled_from([Verdict.DELIVERED, Verdict.REJECTED, Verdict.RETRY]), min_size=1, max_size=12)
+)
+def test_settled_lines_and_the_rest_are_the_message(verdicts):
+    message = Message(
+        connector="braze",
+        manifest="/x/_manifest.json",
+        version=1,
+        file="part",
+        first_line=5,
+        last_line=4 + len(verdicts),
+        lines=[upsert(f"u{number}") for number in range(len(verdicts))],
+    )
+    outcomes = [Outcome(verdict) for verdict in verdicts]
+    settled = [
+        line
+        for receipt in receipts_of(message, outcomes, datetime.now(UTC))
+        for line in range(receipt.first_line, receipt.last_line + 1)
+    ]
+    rest = [line for one in delivery.rest_of(message, outcomes) for line in range(one.first_line, one.last_line + 1)]
+    assert sorted([*settled, *rest]) == list(range(5, 5 + len(verdicts)))
+
+
+def committed(run, version: int, **changes) -> None:
+    """Have the pointer name a newer run, published or not."""
+    key = f"output/braze/year=2026/month=11/day=22/time=04000{version}-ffffff/_manifest.json"
+    run.storage.put(
+        "output/braze/state/_current.json",
+        Pointer(version=version, run_id="20261122T040000Z-ffffff", manifest=key, snapshot=[]).to_json().encode(),
+    )
+    if changes.pop("is_published", True):
+        newer = run.manifest.model_copy(update={"version": version, **changes})
+        run.storage.put(key, newer.to_json().encode())
+
+
+def test_f56_a_message_of_an_older_run_is_superseded_without_a_call(publish, batch_of, fake_braze, connector):
+    run, braze = publish([upsert("ann"), upsert("bob")]), fake_braze()
+    batch = batch_of(run)
+    committed(run, 2)
+    settlement = deliver(batch, connector, braze, open_storage)
+    assert (braze.told, settlement.waits_s, settlement.counts) == ([], {}, {"superseded": 2})
+    assert run.fates() == [Fate.SUPERSEDED] * 2
+
+
+@pytest.mark.parametrize("changes", [{"is_published": False}, {"acknowledge": "onWrite"}])
+def test_what_is_not_published_or_read_by_someone_else_supersedes_nothing(
+    publish, batch_of, fake_braze, connector, changes
+):
+    run, braze = publish([upsert("ann")]), fake_braze()
+    batch = batch_of(run)
+    committed(run, 2, **changes)
+    deliver(batch, connector, braze, open_storage)
+    assert run.fates() == [Fate.DELIVERED]
+
+
+class Clock:
+    """A time that only moves when told."""
+
+    def __init__(self):
+        self.at = datetime(2026, 11, 21, 4, tzinfo=UTC)
+
+    def __call__(self):
+        return self.at
+
+    def forward(self, seconds):
+        self.at += timedelta(seconds=seconds)
+
+
+def test_f47_an_outage_opens_the_circuit_and_it_drains_unaided_after(publish, batch_of, fake_braze, connector):
+    run, clock = publish([upsert(f"u{number}") for number in range(4)], records_per_request=1), Clock()
+    down, up = fake_braze(u0=[BROKEN], u1=[BROKEN], u2=[BROKEN], u3=[BROKEN]), fake_braze()
+    batch = batch_of(run)
+    for _ in range(3):
+        deliver(batch, connector, down, open_storage, now=clock)
+    assert requests_of(down) == 12
+    settlement = deliver(batch, connector, down, open_storage, now=clock)
+    assert (requests_of(down), settlement.left_alone) == (12, "http_503")
+    assert all(30 <= wait <= 45 for wait in settlement.waits_s.values())
+    waits = []
+    for _ in range(7):
+        clock.forward(901)
+        deliver(batch, connector, down, open_storage, now=clock)
+        waits.append(min(deliver(batch, connector, down, open_storage, now=clock).waits_s.values()))
+    assert requests_of(down) == 12 + 7
+    assert waits == sorted(waits)
+    assert 895 <= waits[-1] <= 900
+    clock.forward(901)
+    deliver(batch, connector, up, open_storage, now=clock)
+    assert run.fates() == [Fate.DELIVERED] * 4
+
+
+def test_f46_throttling_opens_no_circuit(publish, batch_of, fake_braze, connector):
+    run, braze = publish([upsert("ann")]), fake_braze(ann=[THROTTLED])
+    for _ in range(6):
+        settlement = deliver(batch_of_again(run, batch_of), connector, braze, open_storage)
+        assert settlement.waits_s == {"m0": 42}
+    assert requests_of(braze) == 6
+
+
+def batch_of_again(run, batch_of):
+    run.storage.delete(f"enqueued/braze/run={run.manifest.run_id}/{run.manifest.files[0].key.rpartition('/')[2]}.json")
+    return batch_of(run)
+
+
+def test_f54_a_key_that_was_rotated_is_read_anew_once(publish, batch_of, fake_braze, connector):
+    run, asked = publish([upsert("ann"), upsert("bob")]), []
+    fresh = BrazeConnector(Destination("http://127.0.0.1:1", "fresh", allow_loopback=True))
+
+    def connect(is_fresh):
+        asked.append(is_fresh)
+        return fresh if is_fresh else connector
+
+    def send(request):
+        return OK if request.headers["Authorization"] == "Bearer fresh" else REFUSED_KEY
+
+    settlement = deliver(batch_of(run), connector, send, open_storage, connect=connect)
+    assert (settlement.refused, run.fates()) == ("", [Fate.DELIVERED] * 2)
+    assert asked.count(True) == 1

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import tracemalloc
+from collections import deque
 from itertools import pairwise
 from urllib.parse import quote_plus
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectors.contract.manifest import Message
+from connectors.contract.manifest import Message, RunManifest
 from connectors.contract.receipts import Fate
 from connectors.contract.storage import LocalStorage
 from functions.enqueue import (
@@ -22,10 +23,12 @@ from functions.enqueue import (
     MESSAGE_BYTES,
     Enqueued,
     EnqueueError,
-    enqueue,
+    enqueue_lines,
     enqueue_part,
+    fan_out,
     manifest_of_event,
     message_bodies,
+    part_of_message,
 )
 
 KEY = (
@@ -44,6 +47,16 @@ def users(count: int, name: str = "shoe") -> list[dict[str, object]]:
 
 def no_sleep(_: float) -> None:
     """Time is not what these tests are about."""
+
+
+def enqueue(storage, key: str, queue, *, sleep) -> Enqueued:
+    """Every part of a run, one after the other."""
+    done = Enqueued()
+    for file in RunManifest.model_validate_json(storage.get(key).data).files:
+        one = enqueue_part(storage, key, file.key, queue, sleep=sleep)
+        done.messages, done.records = done.messages + one.messages, done.records + one.records
+        done.too_large += one.too_large
+    return done
 
 
 def messages_of(queue) -> list[Message]:
@@ -150,13 +163,6 @@ def test_a_record_near_the_limit_is_either_sent_within_it_or_receipted(publish, 
     assert all(len(body.encode()) <= BATCH_BYTES for body in queue.taken)
 
 
-def test_a_run_that_someone_else_reads_is_left_alone_and_says_so(publish, scripted_queue):
-    run, queue = publish(users(3), acknowledge="onWrite"), scripted_queue()
-    done = enqueue(run.storage, run.key, queue, sleep=no_sleep)
-    assert "onWrite" in done.skipped
-    assert (queue.calls, run.receipts()) == ([], [])
-
-
 def test_a_run_with_nothing_to_send_sends_nothing(publish, scripted_queue):
     run, queue = publish(), scripted_queue()
     assert enqueue(run.storage, run.key, queue, sleep=no_sleep) == Enqueued()
@@ -167,9 +173,10 @@ def test_a_run_with_nothing_to_send_sends_nothing(publish, scripted_queue):
 def test_a_part_that_does_not_hold_what_its_manifest_says_is_refused(publish, scripted_queue, count):
     run = publish(users(3))
     lines = b"".join(json.dumps(record).encode() + b"\n" for record in users(count))
-    run.storage.put(run.manifest.files[0].key, gzip.compress(lines))
+    file = run.manifest.files[0]
+    run.storage.put(file.key, gzip.compress(lines))
     with pytest.raises(EnqueueError, match=r"should hold 3 records"):
-        enqueue(run.storage, run.key, scripted_queue(), sleep=no_sleep)
+        enqueue_lines(run.storage, run.key, run.manifest, file, scripted_queue(), [(0, 2)], sleep=no_sleep)
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-20], lambda data: b"x" * len(data)], ids=["cut", "not gzip"])
@@ -183,8 +190,8 @@ def test_a_damaged_part_is_refused_by_name(publish, scripted_queue, damage):
 
 def test_only_the_ranges_asked_for_are_sent(publish, scripted_queue):
     run, queue = publish(users(10)), scripted_queue()
-    done, file = Enqueued(), run.manifest.files[0]
-    enqueue_part(run.storage, run.key, run.manifest, file, queue, [(1, 2), (5, 5), (9, 9)], done, sleep=no_sleep)
+    file, ranges = run.manifest.files[0], [(1, 2), (5, 5), (9, 9)]
+    done = enqueue_lines(run.storage, run.key, run.manifest, file, queue, ranges, sleep=no_sleep)
     assert [(m.first_line, m.last_line) for m in messages_of(queue)] == [(1, 2), (5, 5), (9, 9)]
     assert lines_of(messages_of(queue)) == [users(10)[line] for line in (1, 2, 5, 9)]
     assert done == Enqueued(messages=3, records=4)
@@ -227,7 +234,7 @@ def test_messages_of_any_sizes_put_together_are_the_part(publish_manifest, sizes
     records = [upsert(str(number), "é" * (size // 2)) for number, size in enumerate(sizes)]
     lines = [json.dumps(record, ensure_ascii=False).encode() for record in records]
     too_large = []
-    bodies = list(message_bodies(iter(lines), manifest, "/x/_manifest.json", "part", first_line, too_large))
+    bodies = list(message_bodies(iter(lines), manifest, "/x/_manifest.json", "part", first_line, too_large, deque()))
     messages = [Message.model_validate_json(body) for body in bodies]
     held = {m.first_line + offset: line for m in messages for offset, line in enumerate(m.lines)}
     receipted = {receipt.first_line for receipt in too_large}
@@ -256,7 +263,7 @@ class Discard:
     def __init__(self, on_first):
         self._on_first = on_first
 
-    def send(self, bodies):
+    def send(self, bodies, *, delay_s=0):
         self._on_first()
         self._on_first = lambda: None
         return []
@@ -341,3 +348,93 @@ def test_events_without_an_object_are_nobodys_manifest(event):
 def test_a_body_that_is_no_object_is_an_error(body):
     with pytest.raises(ValueError, match=r"Expecting value|no JSON object"):
         manifest_of_event(body)
+
+
+def test_a_run_fans_out_to_one_message_a_part(publish, scripted_queue):
+    run, queue = publish(users(3), users(2)), scripted_queue()
+    assert fan_out(run.storage, run.key, queue, sleep=no_sleep).messages == 2
+    assert [part_of_message(body) for body in queue.taken] == [(run.address, file.key) for file in run.manifest.files]
+    assert part_of_message('{"detail": {}}') is None
+
+
+def test_an_on_write_run_fans_out_to_nothing_and_says_why(publish, scripted_queue):
+    run, queue = publish(users(3), acknowledge="onWrite"), scripted_queue()
+    assert "someone else reads its files" in fan_out(run.storage, run.key, queue, sleep=no_sleep).skipped
+    assert queue.taken == []
+
+
+def test_f34_the_same_part_five_times_is_enqueued_once(publish, scripted_queue):
+    run, queue = publish(users(200)), scripted_queue()
+    results = [enqueue_part(run.storage, run.key, run.manifest.files[0].key, queue, sleep=no_sleep) for _ in range(5)]
+    assert [one.records for one in results] == [200, 0, 0, 0, 0]
+    assert all("handed over before" in one.skipped for one in results[1:])
+    assert lines_of(messages_of(queue)) == users(200)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_f35_the_order_of_parts_does_not_matter(publish, scripted_queue, order):
+    run, queue = publish(users(3), users(2, "bag")), scripted_queue()
+    for number in order:
+        enqueue_part(run.storage, run.key, run.manifest.files[number].key, queue, sleep=no_sleep)
+    assert sorted(map(str, lines_of(messages_of(queue)))) == sorted(map(str, [*users(3), *users(2, "bag")]))
+
+
+class Dies(BaseException):
+    """The function is killed."""
+
+
+class DyingQueue:
+    """Takes some batches and dies in the next."""
+
+    def __init__(self, batches: int):
+        self.left, self.taken = batches, []
+
+    def send(self, bodies, *, delay_s=0):
+        if not self.left:
+            raise Dies
+        self.left -= 1
+        self.taken += bodies
+        return []
+
+
+@pytest.mark.parametrize("batches", [0, 7, 10, 13, 25])
+def test_f38_a_half_done_part_goes_on_from_its_checkpoint(publish, scripted_queue, batches):
+    """Ten batches of ten messages of two records are a checkpoint: at most so much is sent twice."""
+    run = publish(users(600), records_per_request=2)
+    part, dying, rest = run.manifest.files[0].key, DyingQueue(batches), scripted_queue()
+    with pytest.raises(Dies):
+        enqueue_part(run.storage, run.key, part, dying, sleep=no_sleep)
+    enqueue_part(run.storage, run.key, part, rest, sleep=no_sleep)
+    first, second = lines_of(messages_of(dying)), lines_of(messages_of(rest))
+    assert [*first[: 600 - len(second)], *second] == users(600)
+    assert 0 <= len(first) + len(second) - 600 < 10 * 10 * 2
+
+
+def test_of_two_who_enqueue_one_part_at_once_one_stops(publish, scripted_queue):
+    run = publish(users(600), records_per_request=2)
+    part = run.manifest.files[0].key
+
+    class Overtaken(Discard):
+        def __init__(self):
+            super().__init__(lambda: enqueue_part(run.storage, run.key, part, scripted_queue(), sleep=no_sleep))
+
+    with pytest.raises(EnqueueError, match="another invocation works on"):
+        enqueue_part(run.storage, run.key, part, Overtaken(), sleep=no_sleep)
+
+
+def test_f37_a_part_replaced_after_its_manifest_is_refused_before_anything_is_sent(publish, scripted_queue):
+    run, queue = publish(users(3)), scripted_queue()
+    part = run.manifest.files[0].key
+    run.storage.put(part, gzip.compress(b"".join(json.dumps(user).encode() + b"\n" for user in users(3, "bag"))))
+    with pytest.raises(EnqueueError, match="its checksum differs"):
+        enqueue_part(run.storage, run.key, part, queue, sleep=no_sleep)
+    run.storage.delete(part)
+    with pytest.raises(EnqueueError, match="is gone"):
+        enqueue_part(run.storage, run.key, part, queue, sleep=no_sleep)
+    assert queue.taken == []
+
+
+def test_a_part_that_no_manifest_lists_is_refused(publish, scripted_queue):
+    run = publish(users(3))
+    with pytest.raises(EnqueueError, match="is not a part of"):
+        enqueue_part(run.storage, run.key, "output/braze/other.jsonl.gz", scripted_queue(), sleep=no_sleep)
