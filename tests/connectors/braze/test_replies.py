@@ -203,9 +203,10 @@ def test_f46_the_reset_of_the_budget_says_nothing_about_a_call_that_was_not_thro
 
 
 @pytest.mark.parametrize("status", [400, 413, 415])
-def test_f52_a_request_that_was_refused_whole_is_split(status):
+def test_f52_a_request_that_was_refused_whole_is_split_where_that_may_help(status):
     outcomes = read(status, {"message": "Max Input Length Exceeded"})
-    assert outcomes == [Outcome(Verdict.SPLIT, f"http_{status}", "Max Input Length Exceeded")] * 3
+    verdict = Verdict.REJECTED if status == 415 else Verdict.SPLIT
+    assert outcomes == [Outcome(verdict, f"http_{status}", "Max Input Length Exceeded")] * 3
 
 
 @pytest.mark.parametrize("status", [400, 413, 415])
