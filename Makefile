@@ -4,7 +4,7 @@ BIN    := .venv/bin
 export SPARK_LOCAL_IP := 127.0.0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lock clean
+.PHONY: help demo test soak check fmt lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -14,6 +14,10 @@ demo: .venv/.ready ## Two days of recommendations, from batch output to customer
 
 test: .venv/.ready ## Run all tests
 	$(BIN)/python -m pytest
+
+RECORDS ?= 1000000
+soak: .venv/.ready ## Deliver RECORDS records while 20 of 100 calls fail, and do the books
+	$(BIN)/python -m cli.soak --records $(RECORDS)
 
 check: .venv/.ready ## Lint, formatting, types
 	$(BIN)/ruff check .

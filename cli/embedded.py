@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from cli.memory_queue import MemoryQueue
 from connectors.base import Connector
@@ -22,9 +23,20 @@ from functions.calls import Send
 from functions.deliver import Newest, Received, Settlement, deliver
 from functions.enqueue import enqueue_lines
 
-BATCH = 16
+# How many messages are taken at once for each request on its way: enough that none waits for another.
+MESSAGES_A_CALL = 4
 # A message that fails this often waits for the next `recsync deliver`: a person is looking on.
 GIVE_UP_AFTER = 6
+
+
+class Clock(Protocol):
+    """Time, as the module of that name tells it; a fast one may stand in."""
+
+    def monotonic(self) -> float:
+        """Seconds from some moment on."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
 
 
 @dataclass
@@ -71,6 +83,7 @@ def deliver_run(
     concurrency: int,
     report: Callable[[str], None],
     waits_for: str = "",
+    clock: Clock | None = None,
 ) -> Delivery:
     """Deliver the open lines of a run, part by part, and leave their receipts.
 
@@ -90,35 +103,38 @@ def deliver_run(
         ranges = list(before.open_ranges(file.key))
         if ranges and not delivery.trouble:
             report(f"{manifest.connector}: delivering part {number} of {len(manifest.files)}, {file.records} record(s)")
-            queue = MemoryQueue()
-            enqueue_lines(storage, key, manifest, file, queue, ranges, sleep=time.sleep)
-            _drain(queue, connector, send, concurrency, delivery)
+            passing = clock or time
+            queue = MemoryQueue(passing.monotonic)
+            enqueue_lines(storage, key, manifest, file, queue, ranges, sleep=passing.sleep)
+            _drain(queue, connector, send, concurrency, delivery, passing)
     delivery.fates = read_ledger(storage, manifest).counts()
     return delivery
 
 
-def _drain(queue: MemoryQueue, connector: Connector, send: Send, concurrency: int, delivery: Delivery) -> None:
+def _drain(
+    queue: MemoryQueue, connector: Connector, send: Send, concurrency: int, delivery: Delivery, clock: Clock
+) -> None:
     """Deliver until the queue is empty, or what is left has failed too often."""
     while (visible_at_s := queue.next_visible_s()) is not None:
-        time.sleep(max(0.0, visible_at_s - time.monotonic()))
-        batch = queue.receive(time.monotonic(), BATCH)
+        clock.sleep(max(0.0, visible_at_s - clock.monotonic()))
+        batch = queue.receive(clock.monotonic(), MESSAGES_A_CALL * concurrency)
         settlement = deliver(
             batch, lambda fresh: connector, send, open_storage, queue, newest=Newest(), concurrency=concurrency
         )
         delivery.requests += settlement.counts["requests"]
         for message in batch:
-            _settle(queue, message, settlement, delivery)
+            _settle(queue, message, settlement, delivery, clock)
         if settlement.refused or settlement.left_alone:
             delivery.trouble.append(settlement.refused or f"the destination is in trouble: {settlement.left_alone}")
             return
 
 
-def _settle(queue: MemoryQueue, message: Received, settlement: Settlement, delivery: Delivery) -> None:
+def _settle(queue: MemoryQueue, message: Received, settlement: Settlement, delivery: Delivery, clock: Clock) -> None:
     wait_s = settlement.waits_s.get(message.message_id)
     if message.message_id in settlement.poison:
         delivery.trouble.append(f"a message cannot be read: {settlement.poison[message.message_id]}")
     elif wait_s is not None and message.receives < GIVE_UP_AFTER:
-        queue.put_back(message.message_id, time.monotonic() + wait_s)
+        queue.put_back(message.message_id, clock.monotonic() + wait_s)
         return
     elif wait_s is not None:
         delivery.trouble.append(f"the destination did not take a message in {GIVE_UP_AFTER} tries")

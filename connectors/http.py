@@ -7,7 +7,7 @@ environment are not read, since they could change where the key goes.
 
 from __future__ import annotations
 
-import threading
+import queue
 
 import requests
 
@@ -22,12 +22,13 @@ class Sender:
 
     def __init__(self, *, connect_timeout_s: float = CONNECT_TIMEOUT_S, read_timeout_s: float = READ_TIMEOUT_S) -> None:
         self._timeouts = (connect_timeout_s, read_timeout_s)
-        self._local = threading.local()
+        self._idle: queue.LifoQueue[requests.Session] = queue.LifoQueue()
 
     def __call__(self, request: Request) -> Reply:
         """Send one request and read its whole reply, or say why there is none."""
+        session = self._session()
         try:
-            response = self._session().request(
+            response = session.request(
                 request.method,
                 request.url,
                 data=request.body,
@@ -37,16 +38,19 @@ class Sender:
             )
         except (requests.RequestException, ValueError) as error:  # ValueError: a host or header it cannot even encode
             return Reply(status=0, failure=type(error).__name__)
+        finally:
+            self._idle.put(session)
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Reply(response.status_code, headers, response.content)
 
     def _session(self) -> requests.Session:
-        """One session a thread: requests does not promise that they can be shared."""
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = self._local.session = _Session()
+        """A session no one else uses now: requests does not promise that they can be shared."""
+        try:
+            return self._idle.get_nowait()
+        except queue.Empty:
+            session = _Session()
             session.trust_env = False
-        return session
+            return session
 
 
 class _Session(requests.Session):

@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import socket
 import sys
+import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any, Self
 
 from cli.emulators.braze_account import Answer, BrazeAccount
+from cli.emulators.faults import Fault, FaultPlan
 
 HOST = "127.0.0.1"
 PATH = "/users/track"
@@ -29,9 +31,9 @@ class BrazeEmulator:
         endpoint: The address to call, without a trailing slash.
     """
 
-    def __init__(self, api_key: str, port: int = 0) -> None:
+    def __init__(self, api_key: str, port: int = 0, faults: FaultPlan | None = None) -> None:
         self.account = BrazeAccount(api_key)
-        self._server = _Server(self.account, port)
+        self._server = _Server(self.account, port, faults or FaultPlan())
         self._thread = Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self.endpoint = f"http://{HOST}:{self._server.server_port}"
 
@@ -48,8 +50,8 @@ class BrazeEmulator:
 class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
-    def __init__(self, account: BrazeAccount, port: int) -> None:
-        self.account = account
+    def __init__(self, account: BrazeAccount, port: int, faults: FaultPlan) -> None:
+        self.account, self.faults = account, faults
         self._connections: set[socket.socket] = set()
         super().__init__((HOST, port), _Handler)
 
@@ -88,12 +90,30 @@ class _Handler(BaseHTTPRequestHandler):
             return
         body = self.rfile.read(int(length))
         is_track = self.command == "POST" and self.path.partition("?")[0] == PATH
-        self._send(self._track(body) if is_track else Answer(404, {"message": "Invalid URL"}))
+        if is_track:
+            self._meet(self.server.faults.next(), body)
+        else:
+            self._send(Answer(404, {"message": "Invalid URL"}))
 
     do_GET = do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815
 
     def log_message(self, *_: Any) -> None:
         """Say nothing: what came in stands in the account."""
+
+    def _meet(self, fault: Fault, body: bytes) -> None:
+        """Answer the call as its fault says; what is taken stays taken, whatever becomes of the answer."""
+        if fault is Fault.THROTTLED:
+            self._send(Answer(429, {"message": "Rate limit exceeded"}, {"X-Ratelimit-Retry-After": "1"}))
+        elif fault is Fault.UNAVAILABLE:
+            self._send(Answer(503, {"message": "Service Unavailable"}))
+        else:
+            answer = self._track(body)
+            if fault is Fault.RESET_AFTER:
+                self.close_connection = True
+                return
+            if fault is Fault.LATE:
+                time.sleep(self.server.faults.late_s)
+            self._send(answer)
 
     def _track(self, body: bytes) -> Answer:
         return self.server.account.track(dict(self.headers.items()), body)

@@ -103,14 +103,14 @@ def test_a_delivery_that_broke_off_goes_on_where_it_stopped(publish, deliver):
     run = publish(USERS, records_per_request=1)
 
     def break_off(call, users) -> Reply:
-        if call > embedded.BATCH:
+        if call > embedded.MESSAGES_A_CALL:
             raise KeyboardInterrupt
         return OK
 
     with pytest.raises(KeyboardInterrupt):
         deliver(run, break_off)
     delivery, braze = deliver(run, all_well)
-    assert braze.told == [[user] for user in USERS[embedded.BATCH :]]
+    assert braze.told == [[user] for user in USERS[embedded.MESSAGES_A_CALL :]]
     assert (run.fates(), delivery.waiting) == ([Fate.DELIVERED] * 40, 0)
 
 

@@ -12,6 +12,9 @@ import pytest
 import requests
 
 from cli.emulators.braze import BrazeEmulator
+from cli.emulators.faults import Fault, FaultPlan
+from connectors.base import Request
+from connectors.http import Sender
 
 HEADERS = {"Authorization": "Bearer secret"}
 ANN = {"attributes": [{"external_id": "ann", "recs_ids": ["shoe"]}]}
@@ -99,3 +102,15 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_faults_happen_as_planned_and_what_was_taken_stays_taken():
+    script = [Fault.THROTTLED, Fault.UNAVAILABLE, Fault.RESET_AFTER, Fault.LATE, Fault.NONE]
+    with BrazeEmulator(api_key="key", faults=FaultPlan(script=script, late_s=0.4)) as braze:
+        send = Sender(read_timeout_s=0.2)
+        headers = {"Authorization": "Bearer key", "Content-Type": "application/json"}
+        bodies = [b'{"attributes":[{"external_id":"u%d","a":1}]}' % number for number in range(5)]
+        replies = [send(Request(f"{braze.endpoint}/users/track", headers, body, [0])) for body in bodies]
+    assert [reply.status for reply in replies] == [429, 503, 0, 0, 201]
+    assert replies[0].headers["x-ratelimit-retry-after"] == "1"
+    assert sorted(braze.account.profiles) == ["u2", "u3", "u4"]
