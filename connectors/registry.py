@@ -15,7 +15,10 @@ from connectors.base import Connector
 from connectors.errors import UnknownConnectorError
 
 GROUP = "recsync.connectors"
-_OURS = {"braze": "connectors.braze.connector:BrazeConnector"}
+_OURS = {
+    "braze": "connectors.braze.connector:BrazeConnector",
+    "webhook": "connectors.webhook.connector:WebhookConnector",
+}
 
 
 def names() -> list[str]:

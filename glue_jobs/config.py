@@ -100,7 +100,7 @@ class JobConfig:
 # Rules of the format that this release does not apply. Setting one is refused, never ignored.
 _NOT_BUILT = {
     "recommendations": ("minItems", "minScore", "itemFilter", "fallback", "holdout"),
-    "connectors": ("onOversize",),
+    "connectors": (),
 }
 
 

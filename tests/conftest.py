@@ -29,6 +29,11 @@ NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 BRAZE = {"itemMetadataFields": ["name", "price"], "attributePrefix": "recs_"}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    told = "check this connector with the contract suite, in place of those that are registered; may be repeated"
+    parser.addoption("--connector", action="append", default=[], metavar="package:Class", help=told)
+
+
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     os.environ.update(local_spark.environment(os.environ))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
@@ -10,7 +9,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, JsonValue, model_validator
 
 from connectors.base import Limits, SyncOptions
+from connectors.braze.values import LOSSES, MAX_CHARS, MAX_ELEMENTS, MAX_VALUE_BYTES, compact_json, loss_inside
 from connectors.contract.records import ITEM_ID
+from connectors.endpoints import shown
 from connectors.errors import ConfigError
 
 # Source: Braze API reference, POST /users/track, "Rate limit" (75 objects of all kinds in one request) and
@@ -25,10 +26,15 @@ HOSTS = frozenset(
 )
 _LOOPBACK = frozenset({"127.0.0.1", "localhost"})
 
-# Source: Braze API reference, "User attributes object", read 2026-11-21: who is meant, and how to apply the update.
-_NOT_ATTRIBUTES = frozenset(
-    {"external_id", "braze_id", "user_alias", "push_token_import", "_update_existing_only", "_merge_objects"}
-)
+# Who is meant, how to apply the update, and the fields of the profile itself, which are no custom attributes.
+# Source: Braze API reference, "User attributes object", read 2026-11-21.
+_TAKEN = frozenset({
+    "alias_label", "alias_name", "braze_id", "country", "current_location", "date_of_first_session",
+    "date_of_last_session", "dob", "email", "email_click_tracking_disabled", "email_open_tracking_disabled",
+    "email_subscribe", "external_id", "facebook", "first_name", "gender", "home_city", "language", "last_name",
+    "marked_email_as_spam_at", "phone", "push_subscribe", "push_token_import", "push_tokens",
+    "subscription_groups", "time_zone", "twitter", "user_alias", "_merge_objects", "_update_existing_only",
+})  # fmt: skip
 
 
 class BrazeOptions(SyncOptions):
@@ -55,13 +61,27 @@ class BrazeOptions(SyncOptions):
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
-        """An attribute called external_id would send every user's update to one profile, or to none."""
-        taken = _NOT_ATTRIBUTES.intersection(self.attribute_names())
+        """A name of Braze's own would write every user's profile field, or send his update to another profile."""
+        names = self.attribute_names()
+        taken = _TAKEN.intersection(names)
         taken |= set(self.recommendation_attributes()).intersection(self.other_attributes)
         if taken:
             raise ValueError(
                 f"attribute {', '.join(sorted(taken))} has a meaning already; choose another name or prefix"
             )
+        if lost := [repr(name[:40]) for name in names if not _is_name(name)]:
+            raise ValueError(
+                f"attribute {', '.join(lost)}: Braze keeps names of 1 to {MAX_CHARS} characters that do not start "
+                'with "$" and have no spaces around them; choose another name or prefix'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_constants(self) -> Self:
+        """What Braze would drop of one record it would drop of all."""
+        for name, value in self.other_attributes.items():
+            if loss := _loss_of_constant(value):
+                raise ValueError(f"Braze would drop otherAttributes.{name} in silence: {loss}")
         return self
 
     def item_fields(self) -> list[str]:
@@ -77,6 +97,22 @@ class BrazeOptions(SyncOptions):
     def attribute_names(self) -> list[str]:
         """See SyncOptions."""
         return [*self.recommendation_attributes(), *self.other_attributes]
+
+
+def _is_name(name: str) -> bool:
+    return 0 < len(name) <= MAX_CHARS and name == name.strip() and not name.startswith("$")
+
+
+def _loss_of_constant(value: JsonValue) -> str:
+    """Why Braze would not keep a constant; empty when it would. A plain null is a wish: it removes the attribute."""
+    if value is None:
+        return ""
+    if isinstance(value, list) and len(value) > MAX_ELEMENTS:
+        return f"an array of {len(value)} elements; {MAX_ELEMENTS} are kept"
+    if len(compact_json(value)) > MAX_VALUE_BYTES:
+        return f"over {MAX_VALUE_BYTES // 1000} KB; send less"
+    code = loss_inside(value)
+    return LOSSES[code] if code else ""
 
 
 def checked_endpoint(endpoint: str, *, allow_loopback: bool) -> str:
@@ -101,12 +137,6 @@ def checked_endpoint(endpoint: str, *, allow_loopback: bool) -> str:
         if allow_loopback and parts.scheme == "http" and host in _LOOPBACK and port:
             return f"http://{host}:{port}"
     raise ConfigError(
-        f"Braze endpoint {_shown(endpoint)} is not one of Braze's REST endpoints; "
+        f"Braze endpoint {shown(endpoint)} is not one of Braze's REST endpoints; "
         "use the one of your instance, for example https://rest.iad-01.braze.com, with nothing behind the host"
     )
-
-
-def _shown(endpoint: str) -> str:
-    """Its scheme, host and port. The rest, or a text that is no address at all, may be a key."""
-    origin = re.match(r"[a-z]+://[a-z0-9.-]+(:\d+)?", endpoint, re.IGNORECASE)
-    return repr(origin[0][:120]) if origin and "@" not in endpoint else "(not shown, it may hold a key)"

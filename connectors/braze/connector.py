@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Sequence
 
-from connectors.base import Connector, Destination, Outcome, Reply, Request, SyncOptions
+from connectors.base import Connector, Destination, Fitted, Outcome, Reply, Request, SyncOptions
 from connectors.braze.config import LIMITS, BrazeOptions, checked_endpoint
+from connectors.braze.fit import fit
 from connectors.braze.payload import attributes_object
 from connectors.braze.replies import read_reply
+from connectors.braze.values import compact_json
 from connectors.contract.records import SyncRecord
 from connectors.packing import pack
 
@@ -30,13 +31,16 @@ class BrazeConnector(Connector):
         self._url = f"{endpoint}/users/track"
         self._headers = {"Authorization": f"Bearer {destination.secret}", "Content-Type": "application/json"}
 
+    def fit(self, record: SyncRecord, options: SyncOptions) -> Fitted:
+        """See Connector."""
+        return fit(record, _braze(options))
+
     def requests(
         self, records: Sequence[SyncRecord], options: SyncOptions, retired: Sequence[str] = ()
     ) -> list[Request]:
         """See Connector."""
-        if not isinstance(options, BrazeOptions):
-            raise TypeError(f"Braze takes BrazeOptions, not {type(options).__name__}")
-        pieces = (_json(attributes_object(record, options, retired)) for record in records)
+        own = _braze(options)
+        pieces = (compact_json(attributes_object(record, own, retired)) for record in records)
         groups = pack(
             pieces,
             max_count=self.limits.max_records,
@@ -58,5 +62,7 @@ class BrazeConnector(Connector):
         return requests
 
 
-def _json(data: object) -> bytes:
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+def _braze(options: SyncOptions) -> BrazeOptions:
+    if not isinstance(options, BrazeOptions):
+        raise TypeError(f"Braze takes BrazeOptions, not {type(options).__name__}")
+    return options

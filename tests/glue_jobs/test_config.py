@@ -3,7 +3,7 @@ import json
 import pytest
 
 from connectors.contract.storage import LocalStorage
-from glue_jobs.config import load_config, parse_config
+from glue_jobs.config import _NOT_BUILT, load_config, parse_config
 from glue_jobs.errors import ConfigError
 
 HISTORIC = {"batchInferencePath": "s3://b/batch/shop/similar/", "connectors": {"braze": {"attributePrefix": "r_"}}}
@@ -118,7 +118,13 @@ def test_a_rule_this_release_does_not_apply_is_refused_by_name_and_its_default_i
     assert parse_config({**CURRENT, "recommendations": {name: default}})
 
 
-def test_a_connectors_rule_this_release_does_not_apply_is_refused_by_name():
+@pytest.mark.parametrize("choice", ["reject", "trim"])
+def test_what_becomes_of_an_oversized_list_is_a_connectors_own_rule(choice):
+    assert parse_config(with_braze(onOversize=choice)).connectors["braze"].on_oversize == choice
+
+
+def test_a_connectors_rule_this_release_does_not_apply_is_refused_by_name(monkeypatch):
+    monkeypatch.setitem(_NOT_BUILT, "connectors", ("onOversize",))
     (line,) = mistakes(with_braze(onOversize="trim"))
     assert line.startswith("connectors.braze.onOversize: not available in this release")
     assert parse_config(with_braze(onOversize="reject"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -214,7 +216,7 @@ def test_settings_that_say_when_to_send_are_no_part_of_what_is_sent():
 
 def test_settings_come_back_from_the_manifest_as_they_were():
     options = BrazeOptions(
-        attribute_prefix="recs_", other_attributes={"a": [1, {"b": None}]}, item_metadata_fields=["x"]
+        attribute_prefix="recs_", other_attributes={"a": [1, {"b": "c"}]}, item_metadata_fields=["x"]
     )
     assert BrazeOptions.model_validate(options.model_dump(by_alias=True, mode="json")) == options
 
@@ -262,6 +264,69 @@ def test_an_attribute_may_not_take_the_place_of_the_users_own_id(raw):
 def test_a_constant_may_not_take_the_place_of_the_recommendations(raw):
     with pytest.raises(ValidationError, match="choose another name"):
         BrazeOptions.model_validate(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"otherAttributes": {"email": "shop@example.com"}},
+        {"otherAttributes": {"country": "DE"}},
+        {"otherAttributes": {"time_zone": "UTC"}},
+        {"payloadShape": "arrays", "itemMetadataFields": ["language"]},
+        {"payloadShape": "arrays", "itemMetadataFields": ["name"], "attributePrefix": "first_"},
+    ],
+)
+def test_an_attribute_may_not_overwrite_a_field_of_the_profile(raw):
+    with pytest.raises(ValidationError, match="has a meaning already; choose another name or prefix"):
+        BrazeOptions.model_validate(raw)
+
+
+def test_a_prefix_makes_an_attribute_of_what_would_be_a_field_of_the_profile():
+    own = {"payloadShape": "arrays", "itemMetadataFields": ["language"], "attributePrefix": "recs_"}
+    assert BrazeOptions.model_validate(own).attribute_names() == ["recs_itemId", "recs_language"]
+    assert BrazeOptions.model_validate({"itemMetadataFields": ["language"]}).attribute_names() == ["items"]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"otherAttributes": {"x" * 256: 1}},
+        {"otherAttributes": {"": 1}},
+        {"otherAttributes": {"$campaign": 1}},
+        {"otherAttributes": {"campaign ": 1}},
+        {"attributePrefix": " recs_"},
+        {"attributePrefix": "$recs_"},
+        {"attributePrefix": "x" * 251},
+        {"payloadShape": "arrays", "itemMetadataFields": ["name\n"]},
+    ],
+)
+def test_a_name_braze_would_not_keep_is_refused(raw):
+    with pytest.raises(ValidationError, match="Braze keeps names of 1 to 255 characters"):
+        BrazeOptions.model_validate(raw)
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("x" * 256, "a text of over 255"),
+        ({"a": None}, "a null inside"),
+        ([1, {"b": [None]}], "a null inside"),
+        ({"a.b": 1}, "a key inside"),
+        ({"on": {"$time": "soon"}}, "a \\$time"),
+        (list(range(501)), "501 elements; 500 are kept"),
+        (["x" * 255] * 400, "over 100 KB"),
+    ],
+)
+def test_a_constant_braze_would_drop_of_everyone_is_refused_by_name(value, why):
+    with pytest.raises(ValidationError) as caught:
+        BrazeOptions(other_attributes={"campaign": value})
+    (told,) = [error["msg"] for error in caught.value.errors()]
+    assert re.search(rf"Braze would drop otherAttributes\.campaign in silence: .*{why}", told)
+
+
+@pytest.mark.parametrize("value", [None, "", 1, True, [], "x" * 255, {"on": {"$time": "2026-11-21"}}, [{"a": "b"}]])
+def test_a_constant_braze_keeps_is_a_good_one(value):
+    assert BrazeOptions(other_attributes={"campaign": value}).other_attributes == {"campaign": value}
 
 
 def test_the_limits_leave_room_below_what_braze_documents():

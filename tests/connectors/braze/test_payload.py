@@ -80,7 +80,7 @@ def test_an_empty_list_is_sent_as_one(shape, sent):
 
 @pytest.mark.parametrize("shape", ["objects", "arrays", "ids"])
 def test_constants_ride_along_as_they_are(shape):
-    constants = {"campaign": "autumn", "nested": {"a": None}, "flag": False}
+    constants = {"campaign": "autumn", "nested": {"a": [1]}, "none": None, "flag": False}
     sent = attributes_object(upsert(*SHOES), options(shape, other_attributes=constants))
     assert {name: sent[name] for name in constants} == constants
 

@@ -1,0 +1,53 @@
+"""One record → one event."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.contract.records import SyncRecord
+from connectors.webhook.payload import event, event_id
+
+MORNING_S = datetime(2026, 11, 21, 4, 0, tzinfo=UTC).timestamp()
+NIGHT_S = datetime(2026, 11, 21, 23, 59, 59, tzinfo=UTC).timestamp()
+ITEMS = [{"itemId": "106", "name": "Tan Shoe", "image": None}]
+ANN = SyncRecord(user_id="ann", op="upsert", recommendations=ITEMS, query_item_ids=["1"], changed=["name"])
+
+
+def test_an_event_is_the_record_as_it_stands_in_the_output():
+    assert json.loads(event(ANN, MORNING_S)) == {
+        "type": "recommendations.updated",
+        "timestamp": "2026-11-21T00:00:00Z",
+        "data": json.loads(ANN.to_json()),
+    }
+
+
+@pytest.mark.parametrize("op", ["clear", "holdout"])
+def test_what_removes_is_a_clear_and_says_which(op):
+    told = json.loads(event(SyncRecord(user_id="ann", op=op), MORNING_S))
+    assert (told["type"], told["data"]) == ("recommendations.cleared", {"userId": "ann", "op": op})
+
+
+def test_all_tries_of_a_day_say_the_same_bytes():
+    assert event(ANN, MORNING_S) == event(ANN, NIGHT_S)
+
+
+def test_a_list_that_comes_back_on_another_day_is_another_event():
+    first, again = event(ANN, MORNING_S), event(ANN, MORNING_S + 86_400)
+    assert event_id(first) != event_id(again)
+
+
+@given(st.text(min_size=1), st.text())
+def test_any_text_arrives_as_it_was(user, name):
+    record = SyncRecord(user_id=user, op="upsert", recommendations=[{"itemId": "1", "name": name}])
+    data = json.loads(event(record, MORNING_S))["data"]
+    assert (data["userId"], data["recommendations"][0]["name"]) == (user, name)
+
+
+def test_an_id_has_no_dot_as_dots_part_what_is_signed():
+    name = event_id(event(ANN, MORNING_S))
+    assert name.startswith("msg_") and len(name) == 36 and "." not in name
