@@ -1,0 +1,346 @@
+"""What a run should tell whom, said naively: whole values in plain dicts, no Spark and no fingerprints.
+
+The oracle that Spark's result is held against. It shares nothing with the product but the one function that
+spreads refreshes over days; where the product may choose, the model names every answer that is right.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import chain, zip_longest
+from typing import Any
+
+Item = dict[str, Any]
+Listed = Sequence[tuple[str, float | None]]
+
+# Settings that shape what is sent, with their defaults: who was told under others is told anew.
+SHAPING = {
+    "attributePrefix": "",
+    "itemMetadataFields": [],
+    "otherAttributes": {},
+    "payloadShape": "objects",
+    "rankPrefix": False,
+    "updateExistingOnly": False,
+    "onAttributeRetired": "keep",
+    "onOversize": "reject",
+}
+
+
+class NoGoodLineError(Exception):
+    """The batch answers for nobody: the run changes nothing."""
+
+
+@dataclass(frozen=True)
+class Day:
+    """What one run reads.
+
+    Attributes:
+        config: config.json, with version 1 and the connector braze.
+        lines: The batch, line by line.
+        items: Item id → its metadata; an item that is not here has none.
+        mapping: Rows of USER_ID,ITEM_ID; related_items only.
+    """
+
+    job_type: str
+    now: datetime
+    config: Mapping[str, Any]
+    lines: Sequence[str]
+    items: Mapping[str, Mapping[str, Any]]
+    mapping: Sequence[str] = ()
+    is_full: bool = False
+
+    def own(self, name: str, default: Any) -> Any:
+        """A setting of the connector."""
+        return self.config["connectors"]["braze"].get(name, default)
+
+    def of_lists(self, name: str, default: Any) -> Any:
+        """A setting of the lists."""
+        return self.config.get("recommendations", {}).get(name, default)
+
+    @property
+    def fields(self) -> Sequence[str]:
+        """What an item carries beside its id and score."""
+        return [] if self.own("payloadShape", "objects") == "ids" else self.own("itemMetadataFields", [])
+
+    @property
+    def has_scores(self) -> bool:
+        return bool(self.of_lists("includeScores", False))
+
+    @property
+    def policy(self) -> tuple[str, int | None]:
+        policy = self.own("changePolicy", {})
+        return policy.get("compare", "exact"), policy.get("k")
+
+    @property
+    def checks_delta(self) -> bool:
+        return bool(self.own("performDeltaCheck", self.config.get("performDeltaCheck", True)))
+
+    @property
+    def waits_for_receipts(self) -> bool:
+        return bool(self.own("acknowledge", "onDelivery") == "onDelivery")
+
+    @property
+    def shape(self) -> str:
+        """Every setting that shapes what is sent, as one text."""
+        settings = {name: self.own(name, default) for name, default in SHAPING.items()}
+        return json.dumps([settings, self.has_scores], sort_keys=True)
+
+    def carried(self, item_id: str, score: float | None = None) -> Item:
+        """An item as a record carries it."""
+        known = self.items.get(item_id, {})
+        shown = {"score": score} if self.has_scores else {}
+        return {"itemId": item_id, **shown, **{name: known.get(name) for name in self.fields}}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a user was last told.
+
+    Attributes:
+        shape: `Day.shape` of the run that told him.
+        sent_in: The version that told him.
+        is_known: Whether he surely heard it.
+        is_unclear: Whether the policy changed while the last run's items no longer said what he was told.
+    """
+
+    op: str
+    items: Sequence[Item]
+    shape: str
+    at: datetime
+    sent_in: int
+    is_known: bool = False
+    is_unclear: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run may do about a user: why, the record he gets or None, and the row he keeps or None."""
+
+    verdict: str
+    record: Mapping[str, Any] | None = None
+    row: Told | None = None
+
+
+Answers = Mapping[str, Sequence[Answer]]
+
+
+@dataclass
+class Read:
+    """A day as it was understood.
+
+    Attributes:
+        lists: User → his final list.
+        sources: User → the mapped items that have a list.
+        unanswered: Users without a list for whom a line that would have answered failed or broke.
+        is_clean: Whether every line and mapping row could be read.
+    """
+
+    lists: dict[str, list[Item]] = field(default_factory=dict)
+    sources: dict[str, list[str]] = field(default_factory=dict)
+    unanswered: set[str] = field(default_factory=set)
+    is_clean: bool = True
+
+
+def read_line(text: str, key_name: str) -> tuple[str, str | None, Listed]:
+    """A line as (good, failed or broken; whom it answers for; its list)."""
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return "broken", None, []
+    key, output = line["input"][key_name], line.get("output")
+    if output is None:
+        return "failed", key, []
+    ids = output["recommendedItems"]
+    if not isinstance(ids, list):
+        return "broken", key, []
+    return "good", key, list(zip(ids, output.get("scores") or [None] * len(ids), strict=True))
+
+
+def merged(lists: Sequence[Listed], how: str) -> list[tuple[str, float | None]]:
+    """One list out of several: every item once, at its first place, with its highest score."""
+    in_turns = [listed for turn in zip_longest(*lists) for listed in turn if listed is not None]
+    ordered = list(chain(*lists)) if how == "concatenate" else in_turns
+    if how == "score":
+        scored = sorted((one for one in in_turns if one[1] is not None), key=lambda one: -(one[1] or 0.0))
+        ordered = scored + [one for one in in_turns if one[1] is None]
+    best: dict[str, float] = {}
+    for item_id, score in ordered:
+        if score is not None:
+            best[item_id] = max(score, best.get(item_id, score))
+    return [(item_id, best.get(item_id)) for item_id in dict.fromkeys(item_id for item_id, _ in ordered)]
+
+
+def read_mapping(rows: Sequence[str]) -> tuple[dict[str, list[str]], bool]:
+    """User → his items in order, and whether every row could be read."""
+    items_of: dict[str, list[str]] = {}
+    pairs = [[part.strip() for part in row.split(",")] for row in rows]
+    for user, item in pairs:
+        if user and item and item not in items_of.setdefault(user, []):
+            items_of[user].append(item)
+    return items_of, all(user and item for user, item in pairs)
+
+
+def final_list(day: Day, lists: Sequence[Listed], mapped: Sequence[str]) -> list[Item]:
+    """A user's list as his record carries it."""
+    related = day.of_lists("relatedItems", {})
+    best = merged(lists, related.get("merge", "roundRobin"))
+    if related.get("excludeMappedItems"):
+        best = [one for one in best if one[0] not in mapped]
+    if day.of_lists("onMissingMetadata", "keep") == "drop" and day.fields:
+        best = [one for one in best if one[0] in day.items]
+    return [day.carried(item_id, score) for item_id, score in best[: day.of_lists("maxItems", 25)]]
+
+
+def read(day: Day) -> Read:
+    """A day as a run understands it.
+
+    Raises:
+        NoGoodLineError: Not one line is good.
+    """
+    is_by_user = day.job_type == "user_personalization"
+    found = [read_line(text, "userId" if is_by_user else "itemId") for text in day.lines]
+    good: dict[str, Listed] = {}
+    for kind, key, listed in found:
+        if kind == "good":
+            good.setdefault(key or "", listed)
+    if not good:
+        raise NoGoodLineError
+    bad = {key for kind, key, _ in found if kind != "good" and key is not None} - set(good)
+    items_of, is_mapping_clean = read_mapping(day.mapping)
+    asked = {user: [user] for user in [*good, *bad]} if is_by_user else items_of
+    today = Read(is_clean=is_mapping_clean and all(kind != "broken" for kind, _, _ in found))
+    for user, keys in asked.items():
+        answered = [key for key in keys if key in good]
+        if answered:
+            today.lists[user] = final_list(day, [good[key] for key in answered], [] if is_by_user else keys)
+            today.sources[user] = answered
+        elif bad & set(keys):
+            today.unanswered.add(user)
+    return today
+
+
+def is_same(was: Sequence[Item], now: Sequence[Item], policy: tuple[str, int | None]) -> bool:
+    """Whether two lists are the same under a policy."""
+    compare, first = policy
+    if compare == "set":
+        return sorted(was, key=lambda item: item["itemId"]) == sorted(now, key=lambda item: item["itemId"])
+    return list(was[:first]) == list(now[:first]) if compare == "topK" else list(was) == list(now)
+
+
+def _is_due(user: str, sent_at: datetime, now: datetime, days: int) -> bool:
+    """The product's own word: any spread over the days would be right."""
+    from glue_jobs.delta import is_due
+
+    return is_due(user, sent_at, now, days)
+
+
+@dataclass
+class Model:
+    """One job's memory: what each user was last told.
+
+    Attributes:
+        last: The day of the last committed run.
+    """
+
+    rows: dict[str, Told] = field(default_factory=dict)
+    version: int = 0
+    last: Day | None = None
+
+    def run(self, day: Day) -> Answers:
+        """What the run may do about each user it says anything of, likeliest first. Remembers nothing yet.
+
+        Raises:
+            NoGoodLineError: The run should stop and change nothing.
+        """
+        today = read(day)
+        told = {user: self._as_known(row, day) for user, row in self.rows.items()}
+        answers = {user: self._with_list(day, today, user, told.get(user)) for user in today.lists}
+        for user in told.keys() - today.lists.keys():
+            answers[user] = [self._without_list(day, today, user, told[user])]
+        return answers
+
+    def commit(self, day: Day, taken: Mapping[str, Answer], delivered: Iterable[str]) -> None:
+        """Remember what a run did, and what a receipt confirms of it."""
+        self.rows = {user: answer.row for user, answer in taken.items() if answer.row is not None}
+        self.version, self.last = self.version + 1, day
+        sent = {user for user, answer in taken.items() if answer.record is not None}
+        for user in sent if not day.waits_for_receipts else sent & set(delivered):
+            self.rows[user] = replace(self.rows[user], is_known=True)
+
+    def _as_known(self, row: Told, day: Day) -> Told:
+        """A row with what this run may believe of it.
+
+        Under a new policy the product knows what he was told only where the last run's items still say it.
+        """
+        is_written = not day.waits_for_receipts and row.sent_in == self.version
+        is_known = (row.is_known or is_written) and not day.is_full
+        is_new_policy = self.last is not None and self.last.policy != day.policy
+        is_unclear = row.is_unclear or (is_new_policy and not self._is_what_last_run_knew(row))
+        return replace(row, is_known=is_known, is_unclear=is_unclear)
+
+    def _with_list(self, day: Day, today: Read, user: str, told: Told | None) -> Sequence[Answer]:
+        is_blank = told is None or (told.op == "clear" and told.is_known)
+        if is_blank and not today.lists[user]:
+            return [Answer("empty")]
+        if told is None or told.op != "upsert":
+            return [self._upsert("new", day, today, user)]
+        if not told.is_known:
+            return [self._upsert("repeated", day, today, user)]
+        if told.shape != day.shape or not is_same(told.items, today.lists[user], day.policy):
+            return self._changed(day, today, user, told)
+        or_changed = [self._upsert("changed", day, today, user)] if told.is_unclear else []
+        return [self._same(day, today, user, told), *or_changed]
+
+    def _same(self, day: Day, today: Read, user: str, told: Told) -> Answer:
+        if not day.checks_delta:
+            return self._upsert("repeated", day, today, user)
+        days = day.own("changePolicy", {}).get("refreshAfterDays")
+        if days and _is_due(user, told.at, day.now, days):
+            return self._upsert("refreshed", day, today, user)
+        return Answer("unchanged", row=told)
+
+    def _changed(self, day: Day, today: Read, user: str, told: Told) -> Sequence[Answer]:
+        whole = self._upsert("changed", day, today, user)
+        if not self._may_name_changes(day, told):
+            return [whole]
+        names = ["itemId", *day.fields]
+        now, was = today.lists[user], told.items
+        changed = [name for name in names if [item[name] for item in now] != [item[name] for item in was]]
+        named = replace(whole, record={**(whole.record or {}), "changed": changed})
+        is_surely_known = self._is_what_last_run_knew(told) and not told.is_unclear
+        return [named] if is_surely_known else [named, whole]
+
+    def _may_name_changes(self, day: Day, told: Told) -> bool:
+        if self.last is None or day.has_scores or self.last.has_scores:
+            return False
+        are_exact = day.policy == self.last.policy == ("exact", None)
+        return are_exact and day.shape == self.last.shape == told.shape
+
+    def _is_what_last_run_knew(self, told: Told) -> bool:
+        """Whether the last run's settings and items still say what he was told. Of scores they say nothing."""
+        last = self.last
+        if last is None or last.has_scores or last.shape != told.shape:
+            return False
+        return all(item == last.carried(item["itemId"]) for item in told.items)
+
+    def _without_list(self, day: Day, today: Read, user: str, told: Told) -> Answer:
+        if user in today.unanswered:
+            return Answer("failed", row=told)
+        if told.op == "clear" and told.is_known:
+            return Answer("forgotten")
+        if told.op != "clear" and day.own("onUserRemoved", "keep") == "keep":
+            return Answer("gone", row=replace(told, op="gone"))
+        if not today.is_clean:
+            return Answer("clearsWithheld", row=told)
+        record = {"userId": user, "op": "clear"}
+        return Answer("cleared", record, Told("clear", [], day.shape, day.now, self.version + 1))
+
+    def _upsert(self, verdict: str, day: Day, today: Read, user: str) -> Answer:
+        items = today.lists[user]
+        record = {"userId": user, "op": "upsert", "recommendations": items}
+        if day.job_type == "related_items":
+            record["queryItemIds"] = today.sources[user]
+        return Answer(verdict, record, Told("upsert", items, day.shape, day.now, self.version + 1))

@@ -1,0 +1,277 @@
+"""Random histories of one job, from a seed: days that differ a little, and what a destination confirms of each.
+
+Sizes are tiny, so that things meet: few items, few values, many users of one item. The item ``anchor`` has
+every field with a value of the usual type on every day, as the job refuses a field that no item has.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from delta_model import Day
+
+ANCHOR = {"name": "Anchor", "price": 1.5, "stock": 3}
+FIELDS = list(ANCHOR)
+VALUES: Mapping[str, Sequence[Any]] = {
+    "name": ["Lamp", "Scarf", "Größe 7", ""],
+    "price": [2.5, 9.99, 20.25, "9.99"],
+    "stock": [0, 3, 7],
+}
+FATES = {
+    "all": ["delivered"],
+    "none": ["open"],
+    "some": ["delivered", "open"],
+    "rejected": ["delivered", "delivered", "rejected", "superseded", "deadLettered", "tooLarge"],
+    "half": ["delivered", "delivered", "open", "rejected"],
+}
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """What becomes of a day's records: by user, whatever file or line a record stands in."""
+
+    seed: str
+    how: str
+
+    def fate(self, user: str) -> str:
+        """What a receipt says of a user's record; ``open`` for no receipt."""
+        return random.Random(f"{self.seed}/{user}").choice(FATES[self.how])
+
+
+History = Sequence[tuple[Day, Confirmed]]
+
+
+def history(seed: int) -> History:
+    """The history of a seed: three to six days."""
+    world = World(random.Random(seed))
+    return [
+        (world.next_day(), Confirmed(f"{seed}/{number}", world.rng.choice([*FATES, "all", "all"])))
+        for number in range(world.rng.randint(3, 6))
+    ]
+
+
+@dataclass
+class World:
+    """What the inputs are made from; it drifts from day to day.
+
+    Attributes:
+        answers: Whom the batch answers for → item ids and their scores, or None for none.
+        mapping: (user, item) rows.
+    """
+
+    rng: random.Random
+    now: datetime = datetime(2026, 1, 1, 4, tzinfo=UTC)
+    items: dict[str, dict[str, Any]] = field(default_factory=dict)
+    answers: dict[str, tuple[list[str], list[float] | None]] = field(default_factory=dict)
+    mapping: list[tuple[str, str]] = field(default_factory=list)
+    root: dict[str, Any] = field(default_factory=dict)
+    lists: dict[str, Any] = field(default_factory=dict)
+    braze: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        rng = self.rng
+        self.job_type = rng.choice(["user_personalization", "related_items"])
+        self.users = [f"u{number}" for number in range(rng.randint(5, 12))]
+        self.item_ids = ["anchor", *(f"i{number}" for number in range(rng.randint(5, 9)))]
+        self.items = {item_id: self._metadata() for item_id in self.item_ids[1:] if rng.random() < 0.85}
+        self.keys = self.users if self.job_type == "user_personalization" else self.item_ids[:5]
+        self.answers = {key: self._answer() for key in self.keys if rng.random() < 0.85}
+        if self.job_type == "related_items":
+            self.mapping = [(user, key) for user in self.users for key in self._some(self.keys, 3)]
+        self.braze["itemMetadataFields"] = self._some(FIELDS, 3)
+        for change in (self._change_policy, self._change_removal, self._change_acknowledge):
+            change()
+        for _ in range(rng.randint(0, 5)):
+            rng.choice([self._change_shape, self._change_lists, self._change_lists])()
+        self._theme = rng.choice([self._change_config, self._change_policy, self._change_policy, self._change_shape])
+
+    def next_day(self) -> Day:
+        """Some days after the last one, nothing to several things having changed since."""
+        rng = self.rng
+        self.now += timedelta(days=rng.randint(1, 9), hours=rng.randint(-3, 3))
+        for _ in range(rng.choice([0, 1, 1, 2, 3])):
+            rng.choice(list(self._drifts()))()
+        if rng.random() < 0.25:
+            self._change_config()
+        if rng.random() < 0.3:
+            self._theme()
+        items = {"anchor": ANCHOR, **{item_id: dict(values) for item_id, values in self.items.items()}}
+        rows = self._mapping_rows()
+        return Day(self.job_type, self.now, self._config(), self._lines(), items, rows, rng.random() < 0.06)
+
+    def _config(self) -> dict[str, Any]:
+        """config.json, as a copy that no later day reaches."""
+        connectors = {"braze": self.braze}
+        raw = {"version": 1, "batchInferencePath": "input/batch/", "connectors": connectors, **self.root}
+        copied: dict[str, Any] = json.loads(json.dumps({**raw, "recommendations": self.lists}))
+        return copied
+
+    def _lines(self) -> list[str]:
+        """Today's batch: an answer, now and then beside a failed, broken or second line for the same key."""
+        rng, lines, fails_wholly = self.rng, [], self.rng.random() < 0.03
+        is_bad_day = rng.random() < 0.5
+        for key, answer in self.answers.items():
+            bad = [self._bad_line(key)] if is_bad_day and rng.random() < 0.3 else []
+            is_answered = not fails_wholly and (not bad or rng.random() < 0.3)
+            second = [self._line(key, self._answer())] if is_answered and rng.random() < 0.05 else []
+            lines += [*bad, *([self._line(key, answer)] if is_answered else []), *second]
+        if rng.random() < 0.1:
+            lines.insert(rng.randint(0, len(lines)), "{broken")
+        return lines or ["{broken"]
+
+    def _line(self, key: str, answer: tuple[list[str], list[float] | None]) -> str:
+        ids, scores = answer
+        output = {"recommendedItems": ids, **({"scores": scores} if scores is not None else {})}
+        return json.dumps({"input": {self._key_name: key}, "output": output, "error": None})
+
+    def _bad_line(self, key: str) -> str:
+        """A line that failed or, less often, that broke behind its readable id."""
+        asked = {"input": {self._key_name: key}}
+        is_broken = self.rng.random() < 0.2
+        return json.dumps({**asked, "output": {"recommendedItems": "i1"}} if is_broken else {**asked, "error": "none"})
+
+    @property
+    def _key_name(self) -> str:
+        return "userId" if self.job_type == "user_personalization" else "itemId"
+
+    def _mapping_rows(self) -> list[str]:
+        rows = [f"{user},{item}" for user, item in self.mapping]
+        if self.mapping and self.rng.random() < 0.1:
+            user, item = self.rng.choice(self.mapping)
+            rows.insert(self.rng.randint(0, len(rows)), self.rng.choice([f",{item}", f"{user},", f"{user},{item}"]))
+        return rows
+
+    def _some(self, choices: Sequence[str], most: int) -> list[str]:
+        return self.rng.sample(choices, self.rng.randint(0, min(most, len(choices))))
+
+    def _answer(self) -> tuple[list[str], list[float] | None]:
+        """Up to six ids, seldom with one twice; scores fall, and no two are the same."""
+        rng = self.rng
+        ids = rng.sample([*self.item_ids, "unheard-of"], rng.choice([0, 1, 2, 3, 3, 4, 4, 5, 5, 6]))
+        if ids and rng.random() < 0.1:
+            ids.append(rng.choice(ids))
+        scores = sorted((score / 1e6 for score in rng.sample(range(10**6), len(ids))), reverse=True)
+        return ids, scores if rng.random() < 0.6 else None
+
+    def _metadata(self) -> dict[str, Any]:
+        """Some values; the rest is null or missing."""
+        rng = self.rng
+        drawn = {name: rng.choice([*values, None]) for name, values in VALUES.items()}
+        return {name: value for name, value in drawn.items() if rng.random() < 0.85}
+
+    def _drifts(self) -> Iterator[Callable[[], None]]:
+        """What may change between two days, the usual more often."""
+        yield from [self._reprice] * 4
+        yield from [self._answer_anew] * 3
+        yield from [self._reorder] * 2
+        yield from [self._lose_an_answer] * 3
+        yield from [self._lose_an_item, self._rescore, self._empty_an_answer]
+        if self.job_type == "related_items":
+            yield from [self._map, self._unmap, self._lose_a_user] * 2
+
+    def _reprice(self) -> None:
+        item_id = self.rng.choice(self.item_ids[1:])
+        self.items[item_id] = {**self.items.get(item_id, {}), "price": self.rng.choice(VALUES["price"])}
+
+    def _lose_an_item(self) -> None:
+        self.items.pop(self.rng.choice(self.item_ids[1:]), None)
+
+    def _answer_anew(self) -> None:
+        self.answers[self.rng.choice(self.keys)] = self._answer()
+
+    def _lose_an_answer(self) -> None:
+        if len(self.answers) > 1:
+            del self.answers[self.rng.choice(list(self.answers))]
+
+    def _empty_an_answer(self) -> None:
+        self.answers[self.rng.choice(self.keys)] = ([], None)
+
+    def _reorder(self) -> None:
+        ids, scores = self._any_answer()
+        self.rng.shuffle(ids)
+        self._put_back(ids, scores)
+
+    def _rescore(self) -> None:
+        ids, scores = self._any_answer()
+        self._put_back(ids, [score / 2 for score in scores] if scores else scores)
+
+    def _any_answer(self) -> tuple[list[str], list[float] | None]:
+        self._chosen = self.rng.choice(list(self.answers)) if self.answers else self.keys[0]
+        ids, scores = self.answers.get(self._chosen, ([], None))
+        return list(ids), scores
+
+    def _put_back(self, ids: list[str], scores: list[float] | None) -> None:
+        self.answers[self._chosen] = (ids, scores)
+
+    def _map(self) -> None:
+        self.mapping.insert(
+            self.rng.randint(0, len(self.mapping)), (self.rng.choice(self.users), self.rng.choice(self.keys))
+        )
+
+    def _unmap(self) -> None:
+        if len(self.mapping) > 1:
+            self.mapping.pop(self.rng.randrange(len(self.mapping)))
+
+    def _lose_a_user(self) -> None:
+        lost = self.rng.choice(self.users)
+        self.mapping = [row for row in self.mapping if row[0] != lost] or self.mapping
+
+    def _change_config(self) -> None:
+        self.rng.choice(
+            [
+                *[self._change_policy] * 4,
+                *[self._change_removal] * 2,
+                *[self._change_lists] * 4,
+                *[self._change_shape] * 3,
+                self._change_acknowledge,
+                self._change_delta_check,
+            ]
+        )()
+
+    def _change_policy(self) -> None:
+        compare = self.rng.choice([{}, {}, {"compare": "set"}, {"compare": "topK", "k": self.rng.randint(1, 3)}])
+        days = self.rng.choice([*[None] * 6, 1, 3, 5])
+        self.braze["changePolicy"] = {**compare, **({"refreshAfterDays": days} if days else {})}
+
+    def _change_removal(self) -> None:
+        self.braze["onUserRemoved"] = self.rng.choice(["keep", "clear", "clear"])
+
+    def _change_acknowledge(self) -> None:
+        self.braze["acknowledge"] = self.rng.choice([*["onDelivery"] * 5, "onWrite"])
+
+    def _change_delta_check(self) -> None:
+        place = self.rng.choice([self.root, self.braze])
+        place["performDeltaCheck"] = self.rng.choice([True, False])
+
+    def _change_shape(self) -> None:
+        """A setting that shapes what is sent."""
+        name, choices = self.rng.choice(
+            [
+                ("attributePrefix", ["", "recs_"]),
+                ("payloadShape", ["objects", "objects", "arrays", "ids"]),
+                ("itemMetadataFields", [self._some(FIELDS, 3)]),
+                ("otherAttributes", [{}, {"campaign": "autumn"}]),
+                ("rankPrefix", [True, False]),
+                ("updateExistingOnly", [True, False]),
+                ("onAttributeRetired", ["keep", "clear"]),
+            ]
+        )
+        self.braze[name] = self.rng.choice(choices)
+
+    def _change_lists(self) -> None:
+        related = dict(self.lists.get("relatedItems", {}))
+        name, choices = self.rng.choice(
+            [
+                ("maxItems", [1, 2, 3, 25]),
+                ("includeScores", [True, False]),
+                ("onMissingMetadata", ["keep", "drop"]),
+                ("relatedItems", [{**related, "merge": how} for how in ("roundRobin", "concatenate", "score")]),
+                ("relatedItems", [{**related, "excludeMappedItems": answer} for answer in (True, False)]),
+            ]
+        )
+        self.lists[name] = self.rng.choice(choices)
