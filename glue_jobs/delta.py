@@ -26,10 +26,14 @@ class Verdict(StrEnum):
     CLEARED = "cleared"
     UNCHANGED = "unchanged"
     FAILED = "failed"
+    RESTING = "resting"
     GONE = "gone"
     FORGOTTEN = "forgotten"
     EMPTY = "empty"
 
+
+# After so many rejections of the same content a user rests until it changes.
+REST_AFTER = 3
 
 UPSERTS = frozenset({Verdict.NEW, Verdict.CHANGED, Verdict.REPEATED, Verdict.REFRESHED})
 
@@ -41,8 +45,10 @@ class Told:
     Attributes:
         op: ``upsert``; ``gone`` for a user who left the input and keeps his recommendations; ``clear`` for
             one whose clear is not confirmed yet.
-        fingerprint: Of what was sent; None when the destination never acknowledged it.
+        fingerprint: Of what was sent; None when nobody knows whether the destination took it.
         sent_in: The version that sent it.
+        rejections: How often the destination refused this very content, one time after the other; what it
+            refused it does not hold.
     """
 
     op: Literal["upsert", "gone", "clear"]
@@ -51,6 +57,11 @@ class Told:
     sent_in: int
     sent_at: datetime
     rejections: int = 0
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the destination holds what it was told."""
+        return self.fingerprint is not None and not self.rejections
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +99,16 @@ def decide(now: Now | None, told: Told | None, rules: Rules, *, has_failed: bool
     """
     if now is None:
         return Verdict.FAILED if has_failed else _of_absent(told, rules)
-    is_nothing_held = told is None or (told.op == "clear" and told.fingerprint is not None)
+    is_nothing_held = told is None or (told.op == "clear" and told.is_known)
     if is_nothing_held and not now.item_ids:
         return Verdict.EMPTY
     if told is None or told.op != "upsert":
         return Verdict.NEW
-    if told.fingerprint is None:
-        return Verdict.REPEATED
     if told.fingerprint != now.fingerprint:
-        return Verdict.CHANGED
-    if not rules.checks_delta:
+        return Verdict.REPEATED if not told.is_known else Verdict.CHANGED
+    if told.rejections >= REST_AFTER and not is_due:
+        return Verdict.RESTING
+    if not told.is_known or not rules.checks_delta:
         return Verdict.REPEATED
     return Verdict.REFRESHED if is_due else Verdict.UNCHANGED
 
@@ -105,24 +116,37 @@ def decide(now: Now | None, told: Told | None, rules: Rules, *, has_failed: bool
 def _of_absent(told: Told | None, rules: Rules) -> Verdict:
     """A clear is repeated until it is confirmed; then there is nothing left to remember."""
     if told is not None and told.op == "clear":
-        return Verdict.CLEARED if told.fingerprint is None else Verdict.FORGOTTEN
+        if told.rejections >= REST_AFTER:
+            return Verdict.RESTING
+        return Verdict.FORGOTTEN if told.is_known else Verdict.CLEARED
     return Verdict.CLEARED if rules.clears_gone else Verdict.GONE
 
 
 def remember(verdict: Verdict, now: Now | None, told: Told | None, *, version: int, at: datetime) -> Told | None:
     """The user's row of the next snapshot; None when there is nothing to remember."""
     if verdict in UPSERTS and now is not None:
-        return Told("upsert", now.item_ids, now.fingerprint, version, at)
+        return Told(
+            "upsert", now.item_ids, now.fingerprint, version, at, _refused_before(told, "upsert", now.fingerprint)
+        )
     if verdict is Verdict.CLEARED:
-        return Told("clear", (), _OF_A_CLEAR, version, at)
+        return Told("clear", (), _OF_A_CLEAR, version, at, _refused_before(told, "clear", _OF_A_CLEAR))
     if verdict is Verdict.GONE and told is not None:
         return replace(told, op="gone")
     return None if verdict in (Verdict.FORGOTTEN, Verdict.EMPTY) else told
 
 
-def baseline(told: Told, *, is_acknowledged: bool) -> Told:
-    """The row as the next run may count on it: without an acknowledgement nothing is known."""
-    return told if is_acknowledged else replace(told, fingerprint=None)
+def _refused_before(told: Told | None, op: str, fingerprint: int) -> int:
+    """How often this very content was refused already."""
+    return told.rejections if told is not None and (told.op, told.fingerprint) == (op, fingerprint) else 0
+
+
+def baseline(told: Told, *, is_acknowledged: bool, is_rejected: bool = False) -> Told:
+    """The row as the next run may count on it, by what became of its last send."""
+    if is_acknowledged:
+        return replace(told, rejections=0)
+    if is_rejected:
+        return replace(told, rejections=told.rejections + 1)
+    return replace(told, fingerprint=None, rejections=0)
 
 
 def is_due(user_id: str, sent_at: datetime, at: datetime, after_days: int | None) -> bool:

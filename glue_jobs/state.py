@@ -58,11 +58,13 @@ class Unacknowledged:
         version: The version that sent them; rows sent in an older one were settled by its successors.
         everyone: Whether nobody was confirmed.
         users: Who was not, unless it is everyone.
+        rejected: Those of them whom the destination refused.
     """
 
     version: int = 0
     everyone: bool = False
     users: frozenset[str] = field(default_factory=frozenset)
+    rejected: frozenset[str] = field(default_factory=frozenset)
 
     def holds(self, user_id: str, sent_in: int) -> bool:
         """Whether what this user was sent last was never confirmed."""
@@ -197,20 +199,22 @@ def unacknowledged(storage: Storage, committed: Committed) -> Unacknowledged:
     if manifest is None:
         return Unacknowledged(committed.version, everyone=True)
     ledger = read_ledger(storage, manifest)
-    if not ledger.counts()[Fate.DELIVERED]:
+    counts = ledger.counts()
+    if not counts[Fate.DELIVERED] and not counts[Fate.REJECTED]:
         return Unacknowledged(committed.version, everyone=True)
-    users = (user for file in manifest.files for user in _unconfirmed(storage, file, ledger))
-    return Unacknowledged(committed.version, users=frozenset(users))
+    users = dict(found for file in manifest.files for found in _unconfirmed(storage, file, ledger))
+    rejected = frozenset(user for user, fate in users.items() if fate == Fate.REJECTED)
+    return Unacknowledged(committed.version, users=frozenset(users), rejected=rejected)
 
 
-def _unconfirmed(storage: Storage, file: PartFile, ledger: Ledger) -> Iterator[str]:
+def _unconfirmed(storage: Storage, file: PartFile, ledger: Ledger) -> Iterator[tuple[str, int]]:
     if ledger.is_acknowledged(file.key):
         return
     try:
         with storage.open(file.key) as raw, gzip.open(raw, "rb") as lines:
             for fate, line in zip(ledger.fates[file.key], lines, strict=True):
                 if fate != Fate.DELIVERED:
-                    yield json.loads(line)["userId"]
+                    yield json.loads(line)["userId"], fate
     except (NotFoundError, EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
         raise StateError(
             f"{storage.root}/{file.key} cannot be read, and not all of it was delivered; {REPAIR}"

@@ -164,8 +164,17 @@ class Teller:
         sent_in, sent_at = row.sent_in or 0, row.sent_at or datetime.fromtimestamp(0, UTC)
         op = cast(Literal["upsert", "gone", "clear"], row.op)
         told = Told(op, row.item_ids or [], row.fingerprint, sent_in, sent_at, row.rejections or 0)
-        is_acknowledged = not self._plan.is_full and not self._plan.unacknowledged.holds(user_id, sent_in)
-        return self._compared_anew(baseline(told, is_acknowledged=is_acknowledged))
+        return self._compared_anew(self._confirmed(user_id, told))
+
+    def _confirmed(self, user_id: str, told: Told) -> Told:
+        """His row by what became of his last send: his who was sent by an older version was judged by then."""
+        plan = self._plan
+        if plan.is_full:
+            return baseline(told, is_acknowledged=False)
+        if told.sent_in != plan.unacknowledged.version:
+            return told
+        is_open = plan.unacknowledged.holds(user_id, told.sent_in)
+        return baseline(told, is_acknowledged=not is_open, is_rejected=user_id in plan.unacknowledged.rejected)
 
     def _compared_anew(self, told: Told) -> Told:
         """A row whose fingerprint was made by another policy, as today's policy would have made it.
@@ -182,7 +191,7 @@ class Teller:
         plan, made_by = self._plan, self._plan.previous_policy
         if self._catalogue.known is None or made_by is None or plan.settings != plan.previous_settings:
             return False
-        return told.fingerprint is not None and told.fingerprint == self._known_mark(told, made_by)
+        return told.is_known and told.fingerprint == self._known_mark(told, made_by)
 
     def _known_mark(self, told: Told, policy: ChangePolicy) -> int:
         return fingerprint(told.item_ids, self._catalogue.known_hashes, self._plan.settings, policy)

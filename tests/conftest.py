@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from pyspark.sql import SparkSession
 
 from cli import local_spark
@@ -21,6 +22,10 @@ from connectors.contract.manifest import RunManifest
 from connectors.contract.storage import open_storage
 from glue_jobs import glue, state, sync
 from glue_jobs.sync import SyncResult
+
+# How long an example takes says something about the machine, nothing about the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # Short-lived Java: what a second compiler would gain is never won back.
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")

@@ -100,8 +100,39 @@ def test_an_empty_list_for_one_who_holds_nothing_leaves_no_row(told):
 
 
 def test_without_an_acknowledgement_nothing_is_known():
-    assert baseline(SAME, is_acknowledged=True) is SAME
+    assert baseline(SAME, is_acknowledged=True) == SAME
     assert baseline(SAME, is_acknowledged=False) == UNKNOWN
+
+
+def refused(times, told=SAME):
+    """A row that was sent and refused so often, one time after the other."""
+    for _ in range(times):
+        told = baseline(told, is_acknowledged=False, is_rejected=True)
+    return told
+
+
+@pytest.mark.parametrize(("times", "verdict"), [(1, "repeated"), (2, "repeated"), (3, "resting"), (4, "resting")])
+def test_after_three_rejections_of_the_same_content_a_user_rests(times, verdict):
+    assert decide(NOW, refused(times), KEEPS, has_failed=False) == verdict
+    unheard_clear = refused(times, CLEARED)
+    assert decide(None, unheard_clear, CLEARS, has_failed=False) == ("cleared" if times < 3 else "resting")
+
+
+def test_a_resting_user_wakes_by_a_change_a_refresh_or_a_full_run():
+    resting = refused(3)
+    assert decide(Now(["9"], 9), resting, KEEPS, has_failed=False) is Verdict.REPEATED
+    assert decide(NOW, resting, KEEPS, has_failed=False, is_due=True) is Verdict.REPEATED
+    assert decide(NOW, baseline(resting, is_acknowledged=False), KEEPS, has_failed=False) is Verdict.REPEATED
+    assert remember(Verdict.RESTING, NOW, resting, version=9, at=LATER) is resting
+
+
+def test_rejections_are_counted_over_sends_of_the_same_content_and_forgotten_with_another():
+    again = remember(Verdict.REPEATED, NOW, refused(2), version=4, at=LATER)
+    assert (again.rejections, again.sent_in) == (2, 4)
+    assert remember(Verdict.REPEATED, Now(["9"], 9), refused(2), version=4, at=LATER).rejections == 0
+    assert baseline(again, is_acknowledged=True).rejections == 0
+    assert remember(Verdict.CLEARED, None, refused(2), version=4, at=LATER).rejections == 0
+    assert remember(Verdict.CLEARED, None, refused(2, CLEARED), version=4, at=LATER).rejections == 2
 
 
 @given(user=st.text(min_size=1), after=st.integers(1, 60))

@@ -145,6 +145,14 @@ def test_rejected_and_open_lines_are_not_confirmed_and_whole_parts_are_not_opene
     storage.delete(whole.key)
     found = state.unacknowledged(storage, state.read_pointer(storage, "braze"))
     assert (found.everyone, found.users, found.version) == (False, {"dan", "eve"}, 1)
+    assert found.rejected == {"dan"}
+
+
+def test_when_everyone_was_rejected_that_is_known_of_each(storage):
+    manifest = publish(storage, ["ann", "bob"])
+    write_receipts(storage, manifest, [settled(manifest.files[0], 0, 1, 0, 1)])
+    found = state.unacknowledged(storage, state.read_pointer(storage, "braze"))
+    assert (found.everyone, found.rejected) == (False, {"ann", "bob"})
 
 
 def test_a_manifest_is_written_once(storage):

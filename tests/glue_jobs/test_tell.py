@@ -131,6 +131,14 @@ def test_what_is_not_confirmed_is_repeated_whole():
     assert verdict(*rows, unacknowledged=Unacknowledged(2, everyone=True)) == "changed"
 
 
+def test_a_rejected_user_is_repeated_whole_until_he_rests():
+    rejected = Unacknowledged(1, users=frozenset({"ann"}), rejected=frozenset({"ann"}))
+    assert verdict(listed("1"), told("1"), unacknowledged=rejected) == "repeated"
+    assert verdict(listed("1"), told("1", rejections=2), unacknowledged=rejected) == "resting"
+    assert verdict(listed("1"), told("1", rejections=3, sent_in=0), unacknowledged=rejected) == "resting"
+    assert record(listed("2"), told("1", rejections=3, sent_in=0), unacknowledged=rejected).changed is None
+
+
 def test_a_full_run_sends_everyone_whole():
     assert verdict(listed("1"), told("1"), is_full=True) == "repeated"
     assert verdict(told("1"), is_full=True) == "gone"
