@@ -104,7 +104,8 @@ def fingerprint(
 ) -> int:
     """A signed 64-bit hash of as much of a list as the policy compares.
 
-    ``exact``: all of it, in order. ``set``: all of it in any order. ``topK``: the first k, in order.
+    ``exact``: all of it, in order. ``set``: all of it in any order. ``topK``: the first k, in order. What two
+    policies make of one list never agrees: a list that is its own first k is another list under ``exact``.
 
     Args:
         settings: A hash of every setting that shapes what is sent.
@@ -114,7 +115,7 @@ def fingerprint(
     if scores is not None:
         entries = [entry + _packed(score) for entry, score in zip(entries, scores, strict=True)]
     compared = sorted(entries) if policy.compare == "set" else entries[: policy.k]
-    digest = hashlib.blake2b(settings, digest_size=_HASH_BYTES)
+    digest = hashlib.blake2b(settings + f"{policy.compare}:{policy.k}".encode(), digest_size=_HASH_BYTES)
     for entry in compared:
         digest.update(entry)
     return int.from_bytes(digest.digest(), "big", signed=True)

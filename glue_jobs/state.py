@@ -190,7 +190,8 @@ def read_manifest(storage: Storage, key: str) -> RunManifest | None:
 def unacknowledged(storage: Storage, committed: Committed) -> Unacknowledged:
     """Who of the committed version was not confirmed by a receipt.
 
-    A commit whose manifest is missing was never told to anyone. Parts are opened only where some of their
+    A commit whose manifest is missing was never told to anyone; one whose files someone else reads was told to all.
+    Parts are opened only where some of their
     lines are open, to learn whose they are.
     """
     if committed.pointer is None:
@@ -198,6 +199,8 @@ def unacknowledged(storage: Storage, committed: Committed) -> Unacknowledged:
     manifest = read_manifest(storage, committed.pointer.manifest)
     if manifest is None:
         return Unacknowledged(committed.version, everyone=True)
+    if manifest.acknowledge == "onWrite":
+        return Unacknowledged(committed.version)
     ledger = read_ledger(storage, manifest)
     counts = ledger.counts()
     if not counts[Fate.DELIVERED] and not counts[Fate.REJECTED]:

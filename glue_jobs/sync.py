@@ -195,7 +195,7 @@ def _plan(this: _Run, connector: str, committed: Committed) -> WritePlan:
         rules=Rules(this.config.checks_delta(connector), options.on_user_removed == "clear", policy.refresh_after_days),
         merge=lists.related_items.merge,
         max_items=lists.max_items,
-        unacknowledged=state.unacknowledged(this.storage, committed) if waits else Unacknowledged(),
+        unacknowledged=state.unacknowledged(this.storage, committed) if waits else Unacknowledged(committed.version),
         previous_settings=bytes.fromhex(was.settings) if was else b"",
         previous_policy=ChangePolicy(compare=was.compare, k=was.compare_first) if was else None,
         excludes_mapped_items=lists.related_items.exclude_mapped_items,

@@ -182,7 +182,9 @@ class Teller:
         Where that cannot be known the fingerprint stays, and differs.
         """
         plan, made_by = self._plan, self._plan.previous_policy
-        if made_by in (None, plan.policy) or told.op != "upsert" or not self._holds_known_items(told):
+        if made_by in (None, plan.policy) or told.op != "upsert":
+            return told
+        if _looks_further(plan.policy, made_by) or not self._holds_known_items(told):
             return told
         return replace(told, fingerprint=self._known_mark(told, plan.policy))
 
@@ -213,6 +215,13 @@ class Teller:
             return None
         before, after = (told.item_ids, catalogue.known_hashes), (final.item_ids, catalogue.hashes)
         return changed_fields(catalogue.fields, *before, *after) or None
+
+
+def _looks_further(policy: ChangePolicy, than: ChangePolicy | None) -> bool:
+    """Whether a policy compares items that another one never looked at."""
+    if than is None or than.k is None:
+        return False
+    return policy.k is None or policy.k > than.k
 
 
 def _lists(rows: Sequence[Meeting], counts: Counter[str]) -> list[RankedList]:

@@ -97,6 +97,7 @@ def test_a_set_has_no_order_and_the_first_k_no_rest():
     assert mark(["1", "2"], policy=SET) != mark(["1", "3"], policy=SET)
     assert mark(["1", "2", "3"], policy=TOP_2) == mark(["1", "2", "4"], policy=TOP_2)
     assert mark(["1", "2", "3"], policy=TOP_2) != mark(["2", "1", "3"], policy=TOP_2)
+    assert len({mark(["1"], policy=policy) for policy in (EXACT, SET, TOP_2)}) == 3
     cheaper = catalogue(_1={**LAMP, "price": 1}, _2=SCARF)
     assert mark(["2", "3", "1"], policy=TOP_2) == mark(["2", "3", "1"], cheaper, TOP_2)
     assert mark(["2", "1"], policy=SET) != mark(["1", "2"], cheaper, SET)

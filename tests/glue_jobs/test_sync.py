@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -22,7 +23,7 @@ from connectors.braze.config import BrazeOptions
 from connectors.braze.connector import BrazeConnector
 from connectors.braze.payload import attributes_object
 from connectors.contract.layout import JobFolder
-from connectors.contract.receipts import Receipt, write_receipts
+from connectors.contract.receipts import Receipt, Rejection, write_receipts
 from connectors.contract.records import SyncRecord
 from connectors.contract.storage import LocalStorage, open_storage
 from glue_jobs import errors, state, sync
@@ -306,6 +307,29 @@ def test_only_users_without_a_receipt_are_sent_again(user_personalization):
     second = user_personalization.run()
     assert sorted(user_personalization.records(second)) == sorted(told[1:])
     assert second.counts["unchanged"] == 1
+
+
+def answer(job, result, *rejected):
+    """Have the destination take a run's records, but refuse some users."""
+    storage, manifest = open_storage(job.folder.root), job.manifest(result)
+    for file in manifest.files:
+        users = [json.loads(line)["userId"] for line in gzip.decompress(storage.get(file.key).data).splitlines()]
+        refused = [Rejection(line=n, user_id=u, code="x", reason="") for n, u in enumerate(users) if u in rejected]
+        whole = {"file": file.key, "first_line": 0, "last_line": len(users) - 1, "outcome": "settled"}
+        write_receipts(storage, manifest, [Receipt(**whole, rejected=refused, at=NOW)])
+
+
+def test_f57_who_is_refused_is_sent_again_three_times_and_then_rests_until_his_list_changes(user_personalization):
+    user_personalization.config()
+    for sent in (["ann", "bob", "cid"], ["ann"], ["ann"]):
+        result = user_personalization.run()
+        assert sorted(user_personalization.records(result)) == sent
+        answer(user_personalization, result, "ann")
+    for _ in range(2):
+        result = user_personalization.run()
+        assert (result.counts["resting"], result.counts["records"]) == (1, 0)
+    user_personalization.batch(for_user("ann", "201"), for_user("bob", "49", "201"), for_user("cid", "107"))
+    assert list(user_personalization.records(user_personalization.run())) == ["ann"]
 
 
 def test_max_items_cuts_the_list(user_personalization):

@@ -97,9 +97,12 @@ def test_only_exact_comparison_names_what_changed(policy):
         (EXACT, TOP_2, ("1", "2"), "unchanged"),
         (SET, EXACT, ("1", "2"), "unchanged"),
         (SET, EXACT, ("2", "1"), "changed"),
+        (TOP_2, ChangePolicy(compare="topK", k=1), ("1", "9"), "unchanged"),
+        (TOP_2, EXACT, ("1", "2"), "changed"),
+        (TOP_2, ChangePolicy(compare="topK", k=3), ("1", "2"), "changed"),
     ],
 )
-def test_a_changed_policy_sends_nobody_by_itself(was, now, items, expected):
+def test_a_changed_policy_sends_nobody_by_itself_unless_it_looks_further(was, now, items, expected):
     assert verdict(listed(*items), told("1", "2", policy=was), policy=now, previous_policy=was) == expected
 
 

@@ -104,6 +104,9 @@ class Told:
         sent_in: The version that told him.
         is_known: Whether he surely heard it.
         is_unclear: Whether the policy changed while the last run's items no longer said what he was told.
+        policy: How lists were compared when he was told.
+        refused: How often the destination refused this content, one time after the other; `refused_most` counts
+            those, too, after which the policy changed: whether the content stayed the same then nobody says.
     """
 
     op: str
@@ -113,6 +116,9 @@ class Told:
     sent_in: int
     is_known: bool = False
     is_unclear: bool = False
+    policy: tuple[str, int | None] = ("exact", None)
+    refused: int = 0
+    refused_most: int = 0
 
 
 @dataclass(frozen=True)
@@ -230,6 +236,11 @@ def is_same(was: Sequence[Item], now: Sequence[Item], policy: tuple[str, int | N
     return list(was[:first]) == list(now[:first]) if compare == "topK" else list(was) == list(now)
 
 
+def _is_same_content(told: Told, items: Sequence[Item], day: Day) -> bool:
+    """Whether a list is surely what was told, for one who compares as he did then."""
+    return told.shape == day.shape and told.policy == day.policy and is_same(told.items, items, day.policy)
+
+
 def _is_due(user: str, sent_at: datetime, now: datetime, days: int) -> bool:
     """The product's own word: any spread over the days would be right."""
     from glue_jobs.delta import is_due
@@ -256,30 +267,50 @@ class Model:
             NoGoodLineError: The run should stop and change nothing.
         """
         today = read(day)
-        told = {user: self._as_known(row, day) for user, row in self.rows.items()}
+        told = {user: self.as_known(row, day) for user, row in self.rows.items()}
         answers = {user: self._with_list(day, today, user, told.get(user)) for user in today.lists}
         for user in told.keys() - today.lists.keys():
             answers[user] = [self._without_list(day, today, user, told[user])]
         return answers
 
-    def commit(self, day: Day, taken: Mapping[str, Answer], delivered: Iterable[str]) -> None:
-        """Remember what a run did, and what a receipt confirms of it."""
+    def commit(
+        self, day: Day, taken: Mapping[str, Answer], delivered: Iterable[str], refused: Iterable[str] = ()
+    ) -> None:
+        """Remember what a run did, and what receipts say of it."""
+        before = self.rows
         self.rows = {user: answer.row for user, answer in taken.items() if answer.row is not None}
         self.version, self.last = self.version + 1, day
         sent = {user for user, answer in taken.items() if answer.record is not None}
         for user in sent if not day.waits_for_receipts else sent & set(delivered):
             self.rows[user] = replace(self.rows[user], is_known=True)
+        for user in sent & set(refused) if day.waits_for_receipts else ():
+            self.rows[user] = self._refused_again(day, before.get(user), self.rows[user])
 
-    def _as_known(self, row: Told, day: Day) -> Told:
+    def _refused_again(self, day: Day, before: Told | None, now: Told) -> Told:
+        """A row whose content was refused, once more where it is the content refused before."""
+        if before is None or day.is_full or before.op != now.op or (now.op == "upsert" and before.shape != now.shape):
+            return replace(now, refused=1, refused_most=1)
+        is_surely_same = now.op == "clear" or _is_same_content(before, now.items, day)
+        return replace(now, refused=1 + (before.refused if is_surely_same else 0), refused_most=1 + before.refused_most)
+
+    def as_known(self, row: Told, day: Day) -> Told:
         """A row with what this run may believe of it.
 
-        Under a new policy the product knows what he was told only where the last run's items still say it.
+        Under a new policy the product knows what he was told only where the last run's items still say it, and
+        nothing of what the former policy never looked at.
         """
         is_written = not day.waits_for_receipts and row.sent_in == self.version
         is_known = (row.is_known or is_written) and not day.is_full
         is_new_policy = self.last is not None and self.last.policy != day.policy
-        is_unclear = row.is_unclear or (is_new_policy and not self._is_what_last_run_knew(row))
-        return replace(row, is_known=is_known, is_unclear=is_unclear)
+        is_proven = self._is_what_last_run_knew(row) and not self._looks_further(day)
+        is_unclear = row.is_unclear or (is_new_policy and not is_proven)
+        heard = {"refused": 0, "refused_most": 0} if is_known or day.is_full else {}
+        return replace(row, is_known=is_known, is_unclear=is_unclear, **heard)
+
+    def _looks_further(self, day: Day) -> bool:
+        """Whether today's policy compares items that the last run's never did."""
+        first, last_first = day.policy[1], self.last.policy[1] if self.last else None
+        return last_first is not None and (first is None or first > last_first)
 
     def _with_list(self, day: Day, today: Read, user: str, told: Told | None) -> Sequence[Answer]:
         is_blank = told is None or (told.op == "clear" and told.is_known)
@@ -288,11 +319,21 @@ class Model:
         if told is None or told.op != "upsert":
             return [self._upsert("new", day, today, user)]
         if not told.is_known:
-            return [self._upsert("repeated", day, today, user)]
+            return self._unheard(day, today, user, told)
         if told.shape != day.shape or not is_same(told.items, today.lists[user], day.policy):
             return self._changed(day, today, user, told)
         or_changed = [self._upsert("changed", day, today, user)] if told.is_unclear else []
         return [self._same(day, today, user, told), *or_changed]
+
+    def _unheard(self, day: Day, today: Read, user: str, told: Told) -> Sequence[Answer]:
+        """Sent again, until the same content was refused three times and no refresh is due."""
+        again, rest = self._upsert("repeated", day, today, user), Answer("resting", row=told)
+        days = day.own("changePolicy", {}).get("refreshAfterDays")
+        if told.shape != day.shape or (days and _is_due(user, told.at, day.now, days)):
+            return [again]
+        if told.refused >= 3 and _is_same_content(told, today.lists[user], day):
+            return [rest]
+        return [again, rest] if told.refused_most >= 3 else [again]
 
     def _same(self, day: Day, today: Read, user: str, told: Told) -> Answer:
         if not day.checks_delta:
@@ -329,6 +370,8 @@ class Model:
     def _without_list(self, day: Day, today: Read, user: str, told: Told) -> Answer:
         if user in today.unanswered:
             return Answer("failed", row=told)
+        if told.op == "clear" and told.refused >= 3:
+            return Answer("resting", row=told)
         if told.op == "clear" and told.is_known:
             return Answer("forgotten")
         if told.op != "clear" and day.own("onUserRemoved", "keep") == "keep":
@@ -336,11 +379,11 @@ class Model:
         if not today.is_clean:
             return Answer("clearsWithheld", row=told)
         record = {"userId": user, "op": "clear"}
-        return Answer("cleared", record, Told("clear", [], day.shape, day.now, self.version + 1))
+        return Answer("cleared", record, Told("clear", [], day.shape, day.now, self.version + 1, policy=day.policy))
 
     def _upsert(self, verdict: str, day: Day, today: Read, user: str) -> Answer:
         items = today.lists[user]
         record = {"userId": user, "op": "upsert", "recommendations": items}
         if day.job_type == "related_items":
             record["queryItemIds"] = today.sources[user]
-        return Answer(verdict, record, Told("upsert", items, day.shape, day.now, self.version + 1))
+        return Answer(verdict, record, Told("upsert", items, day.shape, day.now, self.version + 1, policy=day.policy))

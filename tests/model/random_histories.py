@@ -33,13 +33,20 @@ FATES = {
 
 @dataclass(frozen=True)
 class Confirmed:
-    """What becomes of a day's records: by user, whatever file or line a record stands in."""
+    """What becomes of a day's records: by user, whatever file or line a record stands in.
+
+    Attributes:
+        stubborn: Users whom the destination refuses, whatever they are sent.
+    """
 
     seed: str
     how: str
+    stubborn: frozenset[str] = frozenset()
 
     def fate(self, user: str) -> str:
         """What a receipt says of a user's record; ``open`` for no receipt."""
+        if user in self.stubborn:
+            return "rejected"
         return random.Random(f"{self.seed}/{user}").choice(FATES[self.how])
 
 
@@ -50,7 +57,7 @@ def history(seed: int) -> History:
     """The history of a seed: three to six days."""
     world = World(random.Random(seed))
     return [
-        (world.next_day(), Confirmed(f"{seed}/{number}", world.rng.choice([*FATES, "all", "all"])))
+        (world.next_day(), Confirmed(f"{seed}/{number}", world.rng.choice(["all"] if world.is_calm else [*FATES])))
         for number in range(world.rng.randint(3, 6))
     ]
 
@@ -60,6 +67,7 @@ class World:
     """What the inputs are made from; it drifts from day to day.
 
     Attributes:
+        is_calm: Whether little fails, and whatever is sent is confirmed: what was told is then mostly known.
         answers: Whom the batch answers for → item ids and their scores, or None for none.
         mapping: (user, item) rows.
     """
@@ -83,26 +91,29 @@ class World:
         self.answers = {key: self._answer() for key in self.keys if rng.random() < 0.85}
         if self.job_type == "related_items":
             self.mapping = [(user, key) for user in self.users for key in self._some(self.keys, 3)]
-        self.braze["itemMetadataFields"] = self._some(FIELDS, 3)
+        self.braze["itemMetadataFields"] = rng.sample(FIELDS, rng.choice([0, 1, 2, 3, 3]))
         for change in (self._change_policy, self._change_removal, self._change_acknowledge):
             change()
         for _ in range(rng.randint(0, 5)):
             rng.choice([self._change_shape, self._change_lists, self._change_lists])()
-        self._theme = rng.choice([self._change_config, self._change_policy, self._change_policy, self._change_shape])
+        self.is_calm = rng.random() < 0.5
+        usual = [self._change_config, self._change_shape]
+        self._theme = rng.choice([*usual, self._change_policy, self._change_policy, self._change_acknowledge])
 
     def next_day(self) -> Day:
         """Some days after the last one, nothing to several things having changed since."""
         rng = self.rng
         self.now += timedelta(days=rng.randint(1, 9), hours=rng.randint(-3, 3))
-        for _ in range(rng.choice([0, 1, 1, 2, 3])):
+        for _ in range(rng.choice([0, 0, 1, 1, 2, 3])):
             rng.choice(list(self._drifts()))()
-        if rng.random() < 0.25:
+        if rng.random() < 0.2:
             self._change_config()
-        if rng.random() < 0.3:
+        if rng.random() < 0.6:
             self._theme()
         items = {"anchor": ANCHOR, **{item_id: dict(values) for item_id, values in self.items.items()}}
         rows = self._mapping_rows()
-        return Day(self.job_type, self.now, self._config(), self._lines(), items, rows, rng.random() < 0.06)
+        is_full = not self.is_calm and rng.random() < 0.12
+        return Day(self.job_type, self.now, self._config(), self._lines(), items, rows, is_full)
 
     def _config(self) -> dict[str, Any]:
         """config.json, as a copy that no later day reaches."""
@@ -114,7 +125,7 @@ class World:
     def _lines(self) -> list[str]:
         """Today's batch: an answer, now and then beside a failed, broken or second line for the same key."""
         rng, lines, fails_wholly = self.rng, [], self.rng.random() < 0.03
-        is_bad_day = rng.random() < 0.5
+        is_bad_day = rng.random() < (0.2 if self.is_calm else 0.8)
         for key, answer in self.answers.items():
             bad = [self._bad_line(key)] if is_bad_day and rng.random() < 0.3 else []
             is_answered = not fails_wholly and (not bad or rng.random() < 0.3)
@@ -166,17 +177,21 @@ class World:
 
     def _drifts(self) -> Iterator[Callable[[], None]]:
         """What may change between two days, the usual more often."""
+        if self._theme == self._change_policy and self.is_calm:
+            yield from [self._reprice] * 8
         yield from [self._reprice] * 4
         yield from [self._answer_anew] * 3
         yield from [self._reorder] * 2
+        yield from [self._cut] * 2
         yield from [self._lose_an_answer] * 3
         yield from [self._lose_an_item, self._rescore, self._empty_an_answer]
         if self.job_type == "related_items":
             yield from [self._map, self._unmap, self._lose_a_user] * 2
 
     def _reprice(self) -> None:
-        item_id = self.rng.choice(self.item_ids[1:])
-        self.items[item_id] = {**self.items.get(item_id, {}), "price": self.rng.choice(VALUES["price"])}
+        for item_id in self._some(self.item_ids[1:], 3):
+            name = self.rng.choice([*FIELDS, "price"])
+            self.items[item_id] = {**self.items.get(item_id, {}), name: self.rng.choice(VALUES[name])}
 
     def _lose_an_item(self) -> None:
         self.items.pop(self.rng.choice(self.item_ids[1:]), None)
@@ -195,6 +210,11 @@ class World:
         ids, scores = self._any_answer()
         self.rng.shuffle(ids)
         self._put_back(ids, scores)
+
+    def _cut(self) -> None:
+        ids, scores = self._any_answer()
+        most = self.rng.randint(1, 3)
+        self._put_back(ids[:most], scores[:most] if scores else scores)
 
     def _rescore(self) -> None:
         ids, scores = self._any_answer()
@@ -234,7 +254,8 @@ class World:
         )()
 
     def _change_policy(self) -> None:
-        compare = self.rng.choice([{}, {}, {"compare": "set"}, {"compare": "topK", "k": self.rng.randint(1, 3)}])
+        top = {"compare": "topK", "k": self.rng.randint(1, 3)}
+        compare = self.rng.choice([{}, {"compare": "exact"}, {"compare": "set"}, top, top])
         days = self.rng.choice([*[None] * 6, 1, 3, 5])
         self.braze["changePolicy"] = {**compare, **({"refreshAfterDays": days} if days else {})}
 
@@ -242,7 +263,7 @@ class World:
         self.braze["onUserRemoved"] = self.rng.choice(["keep", "clear", "clear"])
 
     def _change_acknowledge(self) -> None:
-        self.braze["acknowledge"] = self.rng.choice([*["onDelivery"] * 5, "onWrite"])
+        self.braze["acknowledge"] = self.rng.choice(["onDelivery", "onDelivery", "onWrite"])
 
     def _change_delta_check(self) -> None:
         place = self.rng.choice([self.root, self.braze])

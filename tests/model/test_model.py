@@ -11,13 +11,13 @@ import json
 import os
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from delta_model import Answer, Answers, Day, Model, NoGoodLineError, Told, read
+from delta_model import Answer, Answers, Day, Model, NoGoodLineError, Told, is_same, read
 from random_histories import Confirmed, history
 
 from connectors.contract.manifest import PartFile, RunManifest
@@ -26,20 +26,25 @@ from connectors.contract.storage import open_storage
 from glue_jobs import errors, state
 
 VERDICTS = ("new", "changed", "repeated", "refreshed", "unchanged", "failed", "gone", "cleared", "forgotten", "empty")
+RESTING = "resting"  # needs four days on which nothing moves: seldom met here, told day by day in test_sync
 WITHHELD = "clearsWithheld"
 SETTLED = ("delivered", "rejected")
 
 
-def _seeds(histories: int, *, fixed: int) -> Sequence[int]:
+# Ten histories that among them meet every rule, each the best of thousands at some.
+FIXED = [855, 1127, 1966, 2519, 4658, 5062, 5291, 5690, 5764, 5989]
+
+
+def _seeds(histories: int, fixed: Sequence[int]) -> Sequence[int]:
     """The one seed that is asked for, or some that are always the same and some that are new in every run."""
     if seed := os.environ.get("RECSYNC_SEED"):
         return [int(seed)]
-    fresh = random.SystemRandom().sample(range(10**6, 10**9), max(histories - fixed, 0))
-    return [*range(min(histories, fixed)), *fresh]
+    fresh = random.SystemRandom().sample(range(10**6, 10**9), max(histories - len(fixed), 0))
+    return [*fixed[:histories], *fresh]
 
 
-MODEL_SEEDS = _seeds(int(os.environ.get("RECSYNC_MODEL_HISTORIES", "300")), fixed=200)
-SPARK_SEEDS = _seeds(int(os.environ.get("RECSYNC_HISTORIES", "20")), fixed=10)
+MODEL_SEEDS = _seeds(int(os.environ.get("RECSYNC_MODEL_HISTORIES", "300")), range(200))
+SPARK_SEEDS = _seeds(int(os.environ.get("RECSYNC_HISTORIES", "20")), FIXED)
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,13 @@ class Committed:
         return {user: answer.record for user, answer in self.taken.items() if answer.record is not None}
 
 
+def _heard_and_refused(users: Iterable[str], confirmed: Confirmed) -> tuple[Sequence[str], Sequence[str]]:
+    """Whose records were delivered, and whose were refused."""
+    fates = {user: confirmed.fate(user) for user in users}
+    heard = [user for user, fate in fates.items() if fate == "delivered"]
+    return heard, [user for user, fate in fates.items() if fate in ("rejected", "tooLarge")]
+
+
 def model_runs(seed: int) -> Iterator[Committed]:
     """The model's own way through a history."""
     model = Model()
@@ -70,7 +82,7 @@ def model_runs(seed: int) -> Iterator[Committed]:
             assert model == before
             continue
         taken = {user: allowed[0] for user, allowed in answers.items()}
-        model.commit(day, taken, [user for user in taken if confirmed.fate(user) == "delivered"])
+        model.commit(day, taken, *_heard_and_refused(taken, confirmed))
         yield Committed(day, confirmed, before, replace(model), answers, taken, number)
 
 
@@ -199,14 +211,15 @@ def test_a_full_run_sends_everyone_with_a_list_whole():
             assert not run.day.is_full or read(run.day).lists.keys() <= whole | unheard, (seed, run.number)
 
 
-def test_the_histories_meet_every_rule():
+@pytest.mark.parametrize("seeds", [FIXED, range(300)], ids=["the fixed histories of Spark", "300 histories"])
+def test_the_histories_meet_every_rule(seeds):
     seen: Counter[str] = Counter()
-    for seed in range(300):
+    for seed in seeds:
         runs = list(model_runs(seed))
         seen["stopped"] += len(history(seed)) - len(runs)
         for run in runs:
-            seen.update(_met(run))
-    missing = [name for name in (*VERDICTS, WITHHELD, *RULES) if not seen[name]]
+            seen.update([*_met(run), *_shortcuts(run)])
+    missing = [name for name in (*VERDICTS, WITHHELD, *RULES, *SHORTCUTS) if not seen[name]]
     assert not missing, f"{missing} never happened: {seen}"
 
 
@@ -230,6 +243,10 @@ RULES = {
     "excludes mapped items",
     "unclean",
 }
+
+
+# What a delta that compares fingerprints could get wrong.
+SHORTCUTS = {"waits again", "changed behind the first k"}
 
 
 def _met(run: Committed) -> Iterator[str]:
@@ -259,6 +276,21 @@ def _met(run: Committed) -> Iterator[str]:
     )
 
 
+def _shortcuts(run: Committed) -> Iterator[str]:
+    """The users for whom a shortcut would send what nobody needs, or lose an update."""
+    day, last, lists = run.day, run.before.last, read(run.day).lists
+    for user, row in run.before.rows.items() if last else ():
+        told, verdicts = run.before.as_known(row, day), {answer.verdict for answer in run.answers[user]}
+        is_newest, (_, first) = row.sent_in == run.before.version, last.policy
+        if is_newest and day.waits_for_receipts > last.waits_for_receipts and verdicts <= {"unchanged", "forgotten"}:
+            yield "waits again"
+        if verdicts != {"changed"} or last.policy == day.policy or told.shape != day.shape or not told.is_known:
+            continue
+        known = [last.carried(item["itemId"]) for item in told.items]
+        if told.items[:first] == known[:first] and is_same(known, lists[user], day.policy):
+            yield "changed behind the first k"
+
+
 def _named(rules: Mapping[str, bool]) -> Iterator[str]:
     return (name for name, is_met in rules.items() if is_met)
 
@@ -285,7 +317,7 @@ def _run_both(about: str, made: Any, model: Model, day: Day, confirmed: Confirme
     records = made.records(result)
     taken = {user: _taken(about, model, answers, records, user) for user in {*answers, *records}}
     _check_counts(about, result.counts, answers, records)
-    model.commit(day, taken, [user for user in records if confirmed.fate(user) == "delivered"])
+    model.commit(day, taken, *_heard_and_refused(records, confirmed))
     assert result.version == model.version, about
     _confirm(made, result, confirmed, day)
 
@@ -318,7 +350,7 @@ def _check_counts(about: str, counts: Mapping[str, int], answers: Answers, recor
     possible = [
         {answer.verdict for answer in _matching(allowed, records.get(user))} for user, allowed in answers.items()
     ]
-    for verdict in (*VERDICTS, WITHHELD):
+    for verdict in (*VERDICTS, RESTING, WITHHELD):
         least = sum(verdicts == {verdict} for verdicts in possible)
         most = sum(verdict in verdicts for verdicts in possible)
         assert least <= counts[verdict] <= most, f"{about}: {verdict} is counted {counts[verdict]} times"
