@@ -4,16 +4,23 @@ BIN    := .venv/bin
 export SPARK_LOCAL_IP := 127.0.0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak check fmt lock clean
+.PHONY: help demo test faults histories soak check fmt lock clean
 
 help: ## Show what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 demo: .venv/.ready ## Two days of recommendations, from batch output to customer profiles, on this machine
 	@$(BIN)/recsync demo
 
 test: .venv/.ready ## Run all tests
 	$(BIN)/python -m pytest
+
+faults: .venv/.ready ## Run the tests of the fault matrix; FULL=1 with its large counts (an hour)
+	RECSYNC_FULL=$(FULL) $(BIN)/python -m pytest -k test_f
+
+histories: .venv/.ready ## Hold the delta against its model: 200 histories with Spark, 10,000 of the model alone (an hour)
+	RECSYNC_MODEL_HISTORIES=10000 $(BIN)/python -m pytest tests/model -k "not spark"
+	RECSYNC_HISTORIES=200 $(BIN)/python -m pytest tests/model -k spark
 
 RECORDS ?= 1000000
 soak: .venv/.ready ## Deliver RECORDS records while 20 of 100 calls fail, and do the books

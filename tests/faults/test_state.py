@@ -14,8 +14,8 @@ from glue_jobs.errors import StateError
 from glue_jobs.schemas import USER_ARROW
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
-# By hand RECSYNC_FAULTS=100 flips as many single bytes; CI a few.
-FLIPS = int(os.environ.get("RECSYNC_FAULTS", "10"))
+# `make faults FULL=1` flips as many single bytes as the fault matrix asks for.
+FLIPS = 100 if os.environ.get("RECSYNC_FULL") else 10
 
 
 def for_user(user, *items):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from urllib.parse import quote
@@ -15,6 +16,8 @@ from connectors.contract.layout import JobFolder, LayoutError
 
 RUN = "20260131T020000Z-3f9a2c"
 PARTITION = "year=2026/month=01/day=31/time=020000-3f9a2c"
+# `make faults FULL=1` draws as many keys as the fault matrix asks for.
+CASES = 10_000 if os.environ.get("RECSYNC_FULL") else 500
 
 # Job folders
 
@@ -108,7 +111,7 @@ def test_a_plain_key_may_be_percent_encoded(key):
 BAD_PARTS = ("..", ".", "", "a//b", "../..", "../a", "./a", "a/../b", "\\", "..\\a", "a\x00b", "a\n", "\x9b")
 
 
-@settings(max_examples=1_000)
+@settings(max_examples=CASES)
 @given(st.sampled_from(BAD_PARTS), st.integers(0, 3), st.lists(plain_parts, min_size=1, max_size=4), st.integers(0, 4))
 def test_f33_a_key_that_leaves_its_folder_is_refused_however_often_it_is_encoded(bad, encodings, parts, position):
     for turn in range(encodings):
@@ -117,7 +120,7 @@ def test_f33_a_key_that_leaves_its_folder_is_refused_however_often_it_is_encoded
         layout.check_key("/".join([*parts[:position], bad, *parts[position:]]))
 
 
-@settings(max_examples=500)
+@settings(max_examples=CASES)
 @given(plain_keys, st.characters(categories=["Cc"]) | st.just("\\"), st.booleans(), st.data())
 def test_f33_a_control_character_or_backslash_is_refused_anywhere(key, char, is_encoded, data):
     position = data.draw(st.integers(0, len(key)))
@@ -125,7 +128,7 @@ def test_f33_a_control_character_or_backslash_is_refused_anywhere(key, char, is_
         layout.check_key(key[:position] + (quote(char) if is_encoded else char) + key[position:])
 
 
-@settings(max_examples=500)
+@settings(max_examples=CASES)
 @given(st.text(st.sampled_from("a./%2eE5f\\"), max_size=20))
 def test_f33_what_is_accepted_stays_below_the_folder_however_it_is_decoded(key):
     try:
