@@ -5,7 +5,6 @@ Columns keep the wire's camelCase.
 
 from __future__ import annotations
 
-import pyarrow as pa
 from pyspark.sql import types as T  # noqa: N812 - the field's own short name
 
 _IDS = T.ArrayType(T.StringType())
@@ -61,20 +60,6 @@ USER = T.StructType(
         T.StructField("rejections", T.IntegerType()),
     ]
 )
-USER_ARROW = pa.schema(
-    [
-        ("userId", pa.string()),
-        ("op", pa.string()),
-        ("itemIds", pa.list_(pa.string())),
-        ("fingerprint", pa.int64()),
-        ("sentIn", pa.int32()),
-        ("sentAt", pa.timestamp("us", tz="UTC")),
-        ("rejections", pa.int32()),
-    ]
-)
-
-# The items as a run knew them: one hash of eight bytes a field, one after the other.
-ITEMS_ARROW = pa.schema([("itemId", pa.string()), ("hashes", pa.binary())])
 
 # What meets at a user: his row of the snapshot (kind "told"), and his lists of today, each a line of the batch
 # or derived from one by the mapping (rank orders them). kind: told, list, failed, broken, unmatched, mappingBroken,

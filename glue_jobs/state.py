@@ -1,22 +1,17 @@
 """The committed snapshot: reading it, knowing what of it was acknowledged, committing the next one.
 
-Committing and the baseline rule are plain Python over Storage; Spark only reads the rows.
+Plain Python over Storage. Spark reads the rows elsewhere (`snapshot`).
 """
 
 from __future__ import annotations
 
 import gzip
-import hashlib
-import io
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import ValidationError
-from pyspark.sql import DataFrame, SparkSession
 
 from connectors.contract import layout
 from connectors.contract import storage as stores
@@ -25,9 +20,7 @@ from connectors.contract.receipts import Fate, Ledger, read_ledger
 from connectors.contract.storage import NotFoundError, Storage
 from connectors.contract.wire import NewerFormatError
 from glue_jobs.errors import ConflictError, StateError
-from glue_jobs.schemas import ITEMS_ARROW, USER, USER_ARROW
-
-REPAIR = "repair it with: recsync run --full, which sends everyone once"
+from glue_jobs.tables import ITEMS_ARROW, REPAIR, USER_ARROW, read_table
 
 
 @dataclass(frozen=True)
@@ -126,46 +119,6 @@ def _newest_version(storage: Storage, connector: str) -> int:
     return max((int(name) for name in names if name.isdecimal()), default=0)
 
 
-def read_snapshot(spark: SparkSession, storage: Storage, committed: Committed) -> DataFrame:
-    """The users of the committed snapshot (USER); none before the first commit.
-
-    Each file is read by one task, which knows it by its checksum; Spark alone would take what it finds.
-
-    Raises (when the rows are used):
-        StateError: A file is missing, damaged, or holds another number of rows.
-    """
-    files = committed.pointer.snapshot if committed.pointer else []
-    if not files:
-        return spark.createDataFrame([], USER)
-
-    def rows(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
-        for batch in batches:
-            for text in batch.column(0).to_pylist():
-                yield from read_table(storage, PartFile.model_validate_json(text), USER_ARROW).to_batches()
-
-    listed = spark.createDataFrame([(file.to_json(),) for file in files], "file string")
-    return listed.repartition(len(files)).mapInArrow(rows, USER)
-
-
-def read_table(storage: Storage, file: PartFile, schema: pa.Schema) -> pa.Table:
-    """One Parquet file of the state, known by its checksum.
-
-    Raises:
-        StateError: It is missing, damaged, or holds another number of rows.
-    """
-    address = f"{storage.root}/{file.key}"
-    try:
-        data = storage.get(file.key).data
-    except NotFoundError as error:
-        raise StateError(f"{address} is missing, and the pointer needs it; {REPAIR}") from error
-    if hashlib.sha256(data).hexdigest() != file.checksum:
-        raise StateError(f"{address} is damaged: its checksum is not the one that was committed; {REPAIR}")
-    table = pq.read_table(io.BytesIO(data), schema=schema)
-    if table.num_rows != file.records:
-        raise StateError(f"{address} holds {table.num_rows} rows and should hold {file.records}; {REPAIR}")
-    return table
-
-
 def read_known_items(storage: Storage, committed: Committed) -> dict[str, bytes] | None:
     """The items as the committed run knew them: id → one hash a field. None when it kept none.
 
@@ -191,8 +144,7 @@ def unacknowledged(storage: Storage, committed: Committed) -> Unacknowledged:
     """Who of the committed version was not confirmed by a receipt.
 
     A commit whose manifest is missing was never told to anyone; one whose files someone else reads was told to all.
-    Parts are opened only where some of their
-    lines are open, to learn whose they are.
+    Parts are opened only where some of their lines are open, to learn whose they are.
     """
     if committed.pointer is None:
         return Unacknowledged()

@@ -18,7 +18,7 @@ from connectors.contract.manifest import PartFile
 from connectors.contract.storage import Storage
 from glue_jobs.decorate import Piece
 from glue_jobs.delta import Told
-from glue_jobs.schemas import ITEMS_ARROW, USER_ARROW
+from glue_jobs.tables import ITEMS_ARROW, USER_ARROW
 
 # One part is one invocation of enqueue, and what a retry repeats.
 PART_RECORDS = 50_000

@@ -11,7 +11,7 @@ from connectors.contract import layout
 from connectors.contract.storage import open_storage
 from glue_jobs import state
 from glue_jobs.errors import StateError
-from glue_jobs.schemas import USER_ARROW
+from glue_jobs.tables import USER_ARROW, read_table
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 # `make faults FULL=1` flips as many single bytes as the fault matrix asks for.
@@ -73,18 +73,18 @@ def test_f27_any_flipped_byte_is_noticed(users):
     storage = open_storage(str(users.path))
     (file,) = state.read_pointer(storage, "braze").pointer.snapshot
     whole = storage.get(file.key).data
-    assert state.read_table(storage, file, USER_ARROW).num_rows == 2
+    assert read_table(storage, file, USER_ARROW).num_rows == 2
     for place in random.Random(1).sample(range(len(whole)), FLIPS):
         storage.put(file.key, whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         with pytest.raises(StateError, match="is damaged"):
-            state.read_table(storage, file, USER_ARROW)
+            read_table(storage, file, USER_ARROW)
 
 
 def test_f27_another_number_of_rows_is_noticed(users):
     storage = open_storage(str(users.path))
     (file,) = state.read_pointer(storage, "braze").pointer.snapshot
     with pytest.raises(StateError, match="holds 2 rows and should hold 3"):
-        state.read_table(storage, file.model_copy(update={"records": 3}), USER_ARROW)
+        read_table(storage, file.model_copy(update={"records": 3}), USER_ARROW)
 
 
 def test_f27_a_damaged_pointer_stops_the_run_and_versions_go_on_counting(users):

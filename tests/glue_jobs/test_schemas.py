@@ -3,7 +3,8 @@
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from glue_jobs.items import parse_item
-from glue_jobs.schemas import BATCH_LINE, ITEM, MEETING, POSITION, USER, USER_ARROW
+from glue_jobs.schemas import BATCH_LINE, ITEM, MEETING, POSITION, USER
+from glue_jobs.tables import USER_ARROW
 from glue_jobs.tell import Meeting
 
 

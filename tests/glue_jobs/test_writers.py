@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from connectors.contract.storage import LocalStorage
 from glue_jobs.delta import Told
-from glue_jobs.schemas import USER_ARROW
+from glue_jobs.tables import USER_ARROW
 from glue_jobs.writers import LinesWriter, PartWriter, SnapshotWriter, add_digests
 
 

@@ -1,0 +1,153 @@
+"""What a run is to tell, and what it would commit. Plain Python: settings and state in, data out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from connectors import registry
+from connectors.base import ChangePolicy, SyncOptions
+from connectors.contract import layout
+from connectors.contract.layout import JobFolder
+from connectors.contract.manifest import PartFile, Pointer, RunManifest
+from connectors.contract.storage import Storage
+from glue_jobs import state
+from glue_jobs.config import JobConfig
+from glue_jobs.delta import Rules
+from glue_jobs.state import Committed, Unacknowledged
+from glue_jobs.tell import TellPlan
+
+if TYPE_CHECKING:
+    from glue_jobs.output import Files
+
+
+@dataclass(frozen=True)
+class JobRun:
+    """What is the same for all connectors of a run.
+
+    Attributes:
+        now: The run's time, aware.
+        is_full: Whether everyone is sent once, whatever he was told.
+    """
+
+    folder: JobFolder
+    storage: Storage
+    config: JobConfig
+    now: datetime
+    is_full: bool = False
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A commit that is not made yet.
+
+    Attributes:
+        committed: What it is to replace.
+    """
+
+    committed: Committed
+    pointer: Pointer
+    manifest: RunManifest
+
+    @property
+    def connector(self) -> str:
+        """Whose it is."""
+        return self.manifest.connector
+
+    def commit(self, storage: Storage) -> None:
+        """Swap the pointer and publish the manifest, in this order.
+
+        Raises:
+            ConflictError: Another run committed since; nothing of this one is visible.
+        """
+        state.commit(storage, self.connector, self.committed, self.pointer)
+        state.publish(storage, self.pointer.manifest, self.manifest)
+
+
+def tell_plan(run: JobRun, connector: str, committed: Committed) -> TellPlan:
+    """What telling users has to know of a run.
+
+    Raises:
+        StateError: What became of the committed run cannot be read.
+    """
+    options, lists, was = run.config.connectors[connector], run.config.recommendations, committed.pointer
+    waits = options.acknowledge == "onDelivery" and not run.is_full
+    policy = options.change_policy
+    return TellPlan(
+        version=committed.version + 1,
+        at=run.now,
+        settings=_settings_digest(options),
+        policy=policy.comparison(),
+        rules=Rules(run.config.checks_delta(connector), options.on_user_removed == "clear", policy.refresh_after_days),
+        merge=lists.related_items.merge,
+        max_items=lists.max_items,
+        unacknowledged=state.unacknowledged(run.storage, committed) if waits else Unacknowledged(committed.version),
+        previous_settings=bytes.fromhex(was.settings) if was else b"",
+        previous_policy=ChangePolicy(compare=was.compare, k=was.compare_first) if was else None,
+        excludes_mapped_items=lists.related_items.exclude_mapped_items,
+        keeps_unknown_items=lists.on_missing_metadata == "keep",
+        is_full=run.is_full,
+    )
+
+
+def propose(
+    run: JobRun,
+    connector: str,
+    committed: Committed,
+    tell: TellPlan,
+    run_id: str,
+    *,
+    files: Files,
+    counts: Mapping[str, int],
+    items: PartFile | None,
+    item_types: Mapping[str, str],
+) -> Proposal:
+    """The commit of what was written.
+
+    Args:
+        items: The table of items as this run knew them; None where there are too many to keep.
+        item_types: Metadata field → the JSON types its values have.
+    """
+    options, ever = run.config.connectors[connector], committed.pointer.attributes if committed.pointer else ()
+    manifest = RunManifest(
+        job=run.folder.job,
+        run_id=run_id,
+        connector=connector,
+        version=tell.version,
+        previous_version=committed.version or None,
+        acknowledge=options.acknowledge,
+        options=options.model_dump(by_alias=True, mode="json"),
+        records_per_request=registry.connector_class(connector).limits.max_records,
+        counts=dict(counts),
+        files=files.parts,
+        retired=[name for name in ever if name not in options.attribute_names()],
+        digest=files.digest,
+        created_at=run.now,
+    )
+    pointer = Pointer(
+        version=tell.version,
+        run_id=run_id,
+        manifest=layout.manifest(connector, run_id),
+        snapshot=files.snapshot,
+        items=items,
+        settings=tell.settings.hex(),
+        compare=tell.policy.compare,
+        compare_first=tell.policy.k,
+        item_types=dict(item_types),
+        attributes=_once([*ever, *options.attribute_names()]),
+    )
+    return Proposal(committed, pointer, manifest)
+
+
+def _settings_digest(options: SyncOptions) -> bytes:
+    """A hash of every setting that shapes what is sent: when it differs, everyone is told anew."""
+    settings = json.dumps(options.payload_settings(), sort_keys=True, ensure_ascii=False)
+    return hashlib.blake2b(settings.encode(), digest_size=16).digest()
+
+
+def _once(names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(names))
