@@ -34,8 +34,9 @@ class SqsQueue:
         self._url = url
 
     def send(self, bodies: Sequence[str], *, delay_s: int = 0) -> list[int]:
-        """See Queue. Entry ids are positions: user ids stand only in bodies."""
-        entries = [{"Id": str(at), "MessageBody": body, "DelaySeconds": delay_s} for at, body in enumerate(bodies)]
+        """See Queue. Entry ids are positions: user ids stand only in bodies. Without a delay the queue's own holds."""
+        delay = {"DelaySeconds": delay_s} if delay_s else {}
+        entries = [{"Id": str(at), "MessageBody": body, **delay} for at, body in enumerate(bodies)]
         answer = _sqs().send_message_batch(QueueUrl=self._url, Entries=entries)
         return sorted(int(failed["Id"]) for failed in answer.get("Failed", ()))
 

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
-from connectors.base import Connector, Outcome, SyncOptions, Verdict
+from connectors.base import Connector, Outcome, Reply, Request, SyncOptions, Verdict
 from connectors.contract import layout
 from connectors.contract.health import note_failure, note_success, read_health
 from connectors.contract.manifest import Message, Pointer, RunManifest
@@ -28,7 +28,7 @@ from connectors.contract.records import SyncRecord
 from connectors.contract.storage import NotFoundError, Storage, StorageError
 from connectors.contract.wire import NewerFormatError
 from functions.calls import Connect, Send, Told, call
-from functions.enqueue import Queue, send_all
+from functions.enqueue import Queue, Sleep, send_all
 
 OpenFolder: TypeAlias = Callable[[str], Storage]
 
@@ -37,6 +37,7 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 900.0
 # Source: Amazon SQS API reference, SendMessage, "DelaySeconds".
 _LONGEST_DELAY_S = 900
 _CIRCUIT_JITTER_S = 15.0
+_SUPERSEDED = "superseded"
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,19 @@ class _Work:
     run: Run
 
 
+@dataclass(frozen=True)
+class _Means:
+    """What it takes to deliver: see `deliver`."""
+
+    connect: Connect
+    send: Send
+    queue: Queue
+    newest: Newest
+    now: Callable[[], datetime]
+    sleep: Sleep
+    concurrency: int
+
+
 class Newest:
     """The version of a connector's newest published run that replaces older ones; read anew after `max_age_s`.
 
@@ -101,13 +115,13 @@ class Newest:
     run that someone else reads does not hold the users an older one still owes, so it replaces nothing either.
     """
 
-    def __init__(self, max_age_s: float = 0.0) -> None:
-        self._max_age_s = max_age_s
+    def __init__(self, max_age_s: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._max_age_s, self._clock = max_age_s, clock
         self._read: dict[tuple[str, str], tuple[float, int]] = {}
 
     def version(self, storage: Storage, connector: str) -> int:
         """The version; 0 when nothing is published."""
-        key, now_s = (storage.root, connector), time.monotonic()
+        key, now_s = (storage.root, connector), self._clock()
         if key not in self._read or now_s - self._read[key][0] > self._max_age_s:
             self._read[key] = (now_s, _published_version(storage, connector))
         return self._read[key][1]
@@ -131,6 +145,7 @@ def deliver(
     *,
     newest: Newest,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    sleep: Sleep = time.sleep,
     concurrency: int = 1,
 ) -> Settlement:
     """Deliver a batch of messages, and leave a receipt for every record that is settled.
@@ -143,7 +158,7 @@ def deliver(
         newest: Which version replaces older ones.
         concurrency: How many messages are on their way at once.
     """
-    settlement = Settlement()
+    settlement, means = Settlement(), _Means(connect, send, queue, newest, now, sleep, concurrency)
     connector = connect(False)
     run_of = functools.cache(functools.partial(_open_run, connector, open_folder))
     works = [work for received in batch if (work := _read(received, connector, run_of, settlement))]
@@ -152,7 +167,7 @@ def deliver(
         by_folder[work.run.storage.root].append(work)
     for group in by_folder.values():
         current = _without_superseded(group, newest, now(), settlement)
-        _deliver_group(current, connect, send, queue, now, concurrency, settlement)
+        _deliver_group(current, means, settlement)
     return settlement
 
 
@@ -196,54 +211,57 @@ def _without_superseded(group: Sequence[_Work], newest: Newest, at: datetime, se
     return [work for work in group if work.message.version >= version]
 
 
-def _deliver_group(
-    group: Sequence[_Work],
-    connect: Connect,
-    send: Send,
-    queue: Queue,
-    now: Callable[[], datetime],
-    concurrency: int,
-    settlement: Settlement,
-) -> None:
+def _deliver_group(group: Sequence[_Work], means: _Means, settlement: Settlement) -> None:
     """Deliver the messages of one job folder, as far as the circuit lets them."""
     if not group:
         return
     storage, name = group[0].run.storage, group[0].message.connector
     health, _ = read_health(storage, name)
-    if health is not None and (closed_s := health.opens_in_s(now())):
+    if health is not None and (closed_s := health.opens_in_s(means.now())):
         settlement.left_alone = health.reason
         _leave_alone(group, closed_s, settlement)
         return
     is_probe = health is not None and health.open_until is not None
     first = group[:1] if is_probe else group
-    told = _tell_all(first, connect, send, concurrency)
-    _settle_all(first, told, queue, now(), settlement)
+    told = _tell_all(first, means)
+    _settle_all(first, told, means, settlement)
     trouble = _trouble(told)
     if trouble:
-        note_failure(storage, name, trouble, now(), is_refused=any(one.refused for one in told))
+        note_failure(storage, name, trouble, means.now(), is_refused=any(one.refused for one in told))
     elif health is not None:
         note_success(storage, name)
     rest = group[1:] if is_probe else []
     if rest and trouble:
         _leave_alone(rest, wait_s((), 1), settlement)
     elif rest:
-        _settle_all(rest, told := _tell_all(rest, connect, send, concurrency), queue, now(), settlement)
+        _settle_all(rest, _tell_all(rest, means), means, settlement)
 
 
-def _tell_all(group: Sequence[_Work], connect: Connect, send: Send, concurrency: int) -> list[Told]:
+def _tell_all(group: Sequence[_Work], means: _Means) -> list[Told]:
     def one(work: _Work) -> Told:
-        return call(connect, send, work.records, work.run.options, work.run.manifest.retired)
+        send = _while_newest(work, means)
+        return call(means.connect, send, work.records, work.run.options, work.run.manifest.retired)
 
-    with ThreadPoolExecutor(max(1, min(concurrency, len(group)))) as pool:
+    with ThreadPoolExecutor(max(1, min(means.concurrency, len(group)))) as pool:
         return list(pool.map(one, group))
 
 
+def _while_newest(work: _Work, means: _Means) -> Send:
+    """Sends no more once a newer run is published: a batch may take longer than that takes to happen."""
+
+    def send(request: Request) -> Reply:
+        newest = means.newest.version(work.run.storage, work.message.connector)
+        return means.send(request) if newest <= work.message.version else Reply(0, failure=_SUPERSEDED)
+
+    return send
+
+
 def _trouble(told: Sequence[Told]) -> str:
-    """Why a batch failed as a whole; empty when anything was settled, or was only throttled."""
+    """Why a batch failed as a whole; empty when anything was settled, throttled or superseded."""
     outcomes = [outcome for one in told for outcome in one.outcomes]
     is_failing = bool(outcomes) and all(outcome.verdict is Verdict.RETRY for outcome in outcomes)
     reasons = Counter(one.refused for one in told if one.refused) or Counter(
-        outcome.code for outcome in outcomes if outcome.code != "throttled"
+        outcome.code for outcome in outcomes if outcome.code not in ("throttled", _SUPERSEDED)
     )
     return reasons.most_common(1)[0][0] if is_failing and reasons else ""
 
@@ -256,10 +274,9 @@ def _leave_alone(group: Iterable[_Work], closed_s: float, settlement: Settlement
         settlement.counts[Verdict.RETRY.value] += len(work.records)
 
 
-def _settle_all(
-    group: Sequence[_Work], told: Sequence[Told], queue: Queue, at: datetime, settlement: Settlement
-) -> None:
+def _settle_all(group: Sequence[_Work], told: Sequence[Told], means: _Means, settlement: Settlement) -> None:
     """Receipts for what is settled, then the rest back to the queue; in this order nothing is lost."""
+    at = means.now()
     pairs = list(zip(group, told, strict=True))
     receipts = [list(receipts_of(work.message, one.outcomes, at)) for work, one in pairs]
     _write([work for work, found in zip(group, receipts, strict=True) for _ in found], itertools.chain(*receipts))
@@ -269,17 +286,17 @@ def _settle_all(
         settlement.warnings.update(one.warnings)
         settlement.refused = settlement.refused or one.refused
         retries = [outcome for outcome in one.outcomes if outcome.verdict is Verdict.RETRY]
-        if retries and not (len(retries) < len(one.outcomes) and _gave_back(work, one, queue)):
+        if retries and not (len(retries) < len(one.outcomes) and _gave_back(work, one, means)):
             settlement.waits_s[work.received.message_id] = wait_s(retries, work.received.receives)
 
 
-def _gave_back(work: _Work, told: Told, queue: Queue) -> bool:
+def _gave_back(work: _Work, told: Told, means: _Means) -> bool:
     """Send the unsettled rest as messages of its own; False leaves the whole message to come again."""
     bodies = [message.to_json().encode() for message in rest_of(work.message, told.outcomes)]
     retries = [outcome for outcome in told.outcomes if outcome.verdict is Verdict.RETRY]
     delay_s = int(min(wait_s(retries, work.message.attempt), _LONGEST_DELAY_S))
     try:
-        send_all(queue, bodies, sleep=time.sleep, delay_s=delay_s)
+        send_all(means.queue, bodies, sleep=means.sleep, delay_s=delay_s)
     except Exception:  # noqa: BLE001 - whatever the queue's client raises, the old message still holds all of it
         return False
     return True

@@ -26,20 +26,20 @@ class Meeting(NamedTuple):
     user_id: str | None
     kind: str
     is_line: bool
-    rank: int | None
-    file: str | None
-    block: int | None
-    row: int | None
-    query_item_id: str | None
-    item_ids: list[str] | None
-    scores: list[float] | None
-    text: str | None
-    reason: str | None
-    op: str | None
-    fingerprint: int | None
-    sent_in: int | None
-    sent_at: datetime | None
-    rejections: int | None
+    rank: int | None = None
+    file: str | None = None
+    block: int | None = None
+    row: int | None = None
+    query_item_id: str | None = None
+    item_ids: list[str] | None = None
+    scores: list[float] | None = None
+    text: str | None = None
+    reason: str | None = None
+    op: str | None = None
+    fingerprint: int | None = None
+    sent_in: int | None = None
+    sent_at: datetime | None = None
+    rejections: int | None = None
 
 
 @dataclass(frozen=True)

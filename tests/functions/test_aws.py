@@ -182,7 +182,17 @@ def test_user_ids_stand_in_bodies_only(queue_url):
     )
     aws.SqsQueue(queue_url).send(['{"userId":"a@b.com"}'])
     [entry] = sent[0]["Entries"]
-    assert entry == {"Id": "0", "MessageBody": '{"userId":"a@b.com"}', "DelaySeconds": 0}
+    assert entry == {"Id": "0", "MessageBody": '{"userId":"a@b.com"}'}
+
+
+def test_a_message_waits_as_long_as_its_sender_says_or_as_the_queue_does(queue_url):
+    sent = []
+    aws._sqs().meta.events.register(
+        "provide-client-params.sqs.SendMessageBatch", lambda params, **_: sent.append(params)
+    )
+    aws.SqsQueue(queue_url).send(["now"])
+    aws.SqsQueue(queue_url).send(["later"], delay_s=42)
+    assert [entry.get("DelaySeconds") for params in sent for entry in params["Entries"]] == [None, 42]
 
 
 def test_a_published_run_becomes_profiles_and_receipts(published, queue_url, braze, visibilities):
