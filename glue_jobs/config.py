@@ -47,7 +47,7 @@ class Recommendations(OptionsModel):
 
 
 class Guards(OptionsModel):
-    """Limits that hold a run back; known here, not yet enforced."""
+    """Limits that hold a run back until someone approves it: see `guards`. None sets no limit."""
 
     max_cleared_pct: float | None = Field(default=15, ge=0, le=100)
     max_cleared: int | None = Field(default=None, ge=0)
@@ -88,6 +88,7 @@ class JobConfig:
     perform_delta_check: bool
     save_batch_inference_errors: bool
     recommendations: Recommendations
+    guards: Guards
     connectors: Mapping[str, SyncOptions]
     warnings: list[str] = field(default_factory=list)
 
@@ -147,6 +148,7 @@ def parse_config(raw: Any) -> JobConfig:
         root.perform_delta_check,
         root.save_batch_inference_errors,
         root.recommendations,
+        root.guards,
         {name: _carrying(root.recommendations, own) for name, own in options.items() if own is not None},
         list(_warnings(raw, is_historic)),
     )
@@ -238,8 +240,6 @@ def _with_historic_root(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _warnings(raw: dict[str, Any], is_historic: bool) -> Iterator[str]:
-    if raw.get("guards"):
-        yield "guards: this release does not enforce them yet"
     for name, own in _items(raw["connectors"]) if is_historic else ():
         for key, value in registry.connector_class(name).options_model.historic_defaults.items():
             if key not in own:

@@ -4,12 +4,16 @@ SyncError
 ├── ConfigError      config.json or the arguments are wrong      → 2, mend it
 ├── NoInputError     nothing usable to read                      → 1, look at the batch job
 ├── StateError       the snapshot cannot be used                 → 1, the message names the repair
-└── ConflictError    another run of this job committed meanwhile → 4, run again
+├── ConflictError    another run of this job committed meanwhile → 4, run again
+└── OutOfDateError   what was held or planned does not fit now   → 4, the message names what changed
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+
+# The exit code of a run that a guard held: no error, a question.
+HELD = 3
 
 
 class SyncError(Exception):
@@ -38,6 +42,12 @@ class StateError(SyncError):
 
 class ConflictError(SyncError):
     """Another run committed first."""
+
+    exit_code = 4
+
+
+class OutOfDateError(SyncError):
+    """What was held or planned stands on something that has changed."""
 
     exit_code = 4
 

@@ -17,7 +17,7 @@ from connectors.contract import layout
 from connectors.contract.storage import Entry, LocalStorage, Storage, open_storage
 from glue_jobs.errors import ConfigError, NoInputError
 from glue_jobs.schemas import BATCH_LINE
-from glue_jobs.sources import MAX_LINE_BYTES, LineError, checked_files, decoded_object, parsed_lines, shown
+from glue_jobs.sources import MAX_LINE_BYTES, LineError, check_packing, decoded_object, parsed_lines, shown
 
 # Source: "Maintaining Personalized Experiences with Machine Learning" v1.4.5: a job's folder is
 # batch_<solution>_<UTC time>; its README leaves the first word out.
@@ -44,7 +44,7 @@ class BatchLine:
     reason: str | None = None
 
 
-def find_batch(address: str, job_folder: Storage) -> tuple[Storage, list[str]]:
+def find_batch(address: str, job_folder: Storage) -> tuple[Storage, list[Entry]]:
     """The finished output files of a batch inference job.
 
     Args:
@@ -52,7 +52,7 @@ def find_batch(address: str, job_folder: Storage) -> tuple[Storage, list[str]]:
             Relative to the job folder where that is local.
 
     Returns:
-        The storage they lie in, and their keys.
+        The storage they lie in, and what its listing says of them.
 
     Raises:
         NoInputError: No file ends in ``.out``: the job failed or is still running.
@@ -64,15 +64,14 @@ def find_batch(address: str, job_folder: Storage) -> tuple[Storage, list[str]]:
         folder, _, name = entry.key.rpartition("/")
         if name.endswith((".out", ".out.gz")) and not name.startswith("_"):
             finished[folder].append(entry)
-    if finished.get(""):
-        return storage, checked_files(storage, finished[""])
     jobs = {folder: match[1] for folder in finished if (match := _BATCH_JOB.fullmatch(folder))}
-    if not jobs:
+    if not jobs and not finished.get(""):
         raise NoInputError(
             f"{storage.root} holds no finished batch inference: no file ends in .out, here or in a job's folder"
         )
-    newest = max(jobs, key=lambda folder: (jobs[folder], folder))
-    return storage, checked_files(storage, finished[newest])
+    files = finished.get("") or finished[max(jobs, key=lambda folder: (jobs[folder], folder))]
+    check_packing(storage, files)
+    return storage, files
 
 
 def read_batch(spark: SparkSession, uris: Sequence[str], key_name: str) -> DataFrame:

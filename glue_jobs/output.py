@@ -33,6 +33,7 @@ from glue_jobs.schemas import WRITTEN
 from glue_jobs.tell import Meeting, Teller, TellPlan, figure_names
 from glue_jobs.writers import LinesWriter, PartWriter, SnapshotWriter, add_digests
 
+_TOP_ITEMS = 100
 # A row that is counted by itself → its figure.
 _FIGURE_OF_LINE = {"failed": "linesFailed", "broken": "linesBroken", "duplicate": "linesDuplicate"}
 _FIGURE_OF_MAPPING = {"unmatched": "mappingRowsUnmatched", "mappingBroken": "mappingRowsBroken"}
@@ -70,12 +71,14 @@ class Written:
         told: Upserts, and the rows of everyone but those to be cleared.
         clears: Clears, and their users' rows once these are sent.
         withheld: The same users' rows as they were: taken in place of `clears` when none may be sent.
+        items: The most recommended items: item → users who have it. Of each task its first hundred.
     """
 
     told: Files
     clears: Files
     withheld: Files
     counts: Counter[str]
+    items: Counter[str] = field(default_factory=Counter)
 
     def settled(self) -> tuple[Files, dict[str, int]]:
         """What of it is committed, and the figures.
@@ -88,6 +91,7 @@ class Written:
         if not is_clean:
             counts["clearsWithheld"] = counts.pop(Verdict.CLEARED, 0)
             counts["records"] -= counts["clearsWithheld"]
+            counts["clearedAgain"] = 0
         files = Files(
             sorted([*self.told.parts, *taken.parts], key=lambda file: file.key),
             sorted([*self.told.snapshot, *taken.snapshot], key=lambda file: file.key),
@@ -112,7 +116,8 @@ def together(reports: Iterable[dict[str, Any]]) -> Written:
     reports = list(reports)
     told, clears, withheld = ([report[name] for report in reports] for name in ("told", "clears", "withheld"))
     counts = sum((Counter(report["counts"]) for report in reports), Counter[str]())
-    return Written(_joined(told), _joined(clears), _joined(withheld), counts)
+    items = sum((Counter(report["items"]) for report in reports), Counter[str]())
+    return Written(_joined(told), _joined(clears), _joined(withheld), counts, items)
 
 
 def _joined(reports: list[dict[str, Any]]) -> Files:
@@ -189,6 +194,7 @@ class _Task:
         self._errors = LinesWriter(plan.storage, f"{layout.errors(plan.run_id)}/{lines}")
         self._quarantine = LinesWriter(plan.storage, f"{layout.quarantine(plan.run_id)}/{lines}")
         self._counts: Counter[str] = Counter()
+        self._items: Counter[str] = Counter()
 
     def count_line(self, row: Meeting) -> Meeting:
         """Count a line of the batch or the mapping, and keep it where it is of no use."""
@@ -208,6 +214,7 @@ class _Task:
         """Decide about one user and write what follows."""
         telling = self._teller.tell(user_id, rows)
         self._counts.update(telling.counts)
+        self._items.update(telling.items)
         is_clear = telling.verdict is Verdict.CLEARED
         files = self._clears if is_clear else self._told
         if telling.line is not None:
@@ -227,6 +234,7 @@ class _Task:
             "clears": self._clears.close(),
             "withheld": self._withheld.close(),
             "counts": {name: count for name, count in self._counts.items() if count},
+            "items": dict(self._items.most_common(_TOP_ITEMS)),
         }
 
 

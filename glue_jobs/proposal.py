@@ -31,6 +31,7 @@ class JobRun:
 
     Attributes:
         now: The run's time, aware.
+        run_id: Its name; all connectors of a run share it.
         is_full: Whether everyone is sent once, whatever he was told.
     """
 
@@ -38,6 +39,7 @@ class JobRun:
     storage: Storage
     config: JobConfig
     now: datetime
+    run_id: str
     is_full: bool = False
 
 
@@ -99,7 +101,6 @@ def propose(
     connector: str,
     committed: Committed,
     tell: TellPlan,
-    run_id: str,
     *,
     files: Files,
     counts: Mapping[str, int],
@@ -115,7 +116,7 @@ def propose(
     options, ever = run.config.connectors[connector], committed.pointer.attributes if committed.pointer else ()
     manifest = RunManifest(
         job=run.folder.job,
-        run_id=run_id,
+        run_id=run.run_id,
         connector=connector,
         version=tell.version,
         previous_version=committed.version or None,
@@ -130,8 +131,8 @@ def propose(
     )
     pointer = Pointer(
         version=tell.version,
-        run_id=run_id,
-        manifest=layout.manifest(connector, run_id),
+        run_id=run.run_id,
+        manifest=layout.manifest(connector, run.run_id),
         snapshot=files.snapshot,
         items=items,
         settings=tell.settings.hex(),

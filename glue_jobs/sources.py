@@ -73,12 +73,12 @@ def readable_files(storage: Storage, prefix: str, endings: tuple[str, ...]) -> l
     """
     entries = [entry for entry in storage.list(prefix) if entry.key.endswith(endings)]
     found = [entry for entry in entries if not entry.key.rpartition("/")[2].startswith("_") and entry.size_bytes]
-    checked_files(storage, found)
+    check_packing(storage, found)
     return found
 
 
-def checked_files(storage: Storage, entries: Sequence[Entry]) -> list[str]:
-    """The keys, once each file's first bytes say what its name says: Spark unpacks by the name alone."""
+def check_packing(storage: Storage, entries: Sequence[Entry]) -> None:
+    """Each file's first bytes have to say what its name says: Spark unpacks by the name alone."""
     with ThreadPoolExecutor(16) as pool:
         heads = list(pool.map(functools.partial(_head, storage), [entry.key for entry in entries]))
     for entry, head in zip(entries, heads, strict=True):
@@ -86,7 +86,6 @@ def checked_files(storage: Storage, entries: Sequence[Entry]) -> list[str]:
         if is_gzip != entry.key.endswith(".gz"):
             said = "is gzip, and its name does not end in .gz" if is_gzip else "ends in .gz, and is not gzip"
             raise InputError(f"{storage.root}/{entry.key} {said}; rename it")
-    return [entry.key for entry in entries]
 
 
 def _head(storage: Storage, key: str) -> bytes:

@@ -9,14 +9,17 @@ from datetime import datetime
 from pyspark.sql import DataFrame, SparkSession
 
 from connectors.contract import layout
+from connectors.contract.held import GuardReading, Held, InputObject, hold, let_go, newest_held
 from connectors.contract.layout import JobFolder
-from connectors.contract.storage import open_storage
+from connectors.contract.storage import Entry, Storage, open_storage
 from glue_jobs import inference, output, state
 from glue_jobs.attribute import meet, numbered, unmatched_items, users_of_items, users_of_lines
 from glue_jobs.config import load_config
 from glue_jobs.decorate import Catalogue
-from glue_jobs.errors import InputError, NoInputError, SyncError, gravest
+from glue_jobs.errors import HELD, InputError, NoInputError, SyncError, gravest
 from glue_jobs.failures import CutFileError, in_our_words
+from glue_jobs.guards import RunNumbers, breached, read_guards
+from glue_jobs.inputs import inputs_of
 from glue_jobs.items import SHELF_FROM_BYTES, Items, check_types, read_items
 from glue_jobs.mapping import read_mapping
 from glue_jobs.output import WritePlan
@@ -47,29 +50,43 @@ class SyncResult:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run did: each connector commits, or stops, for itself.
+    """What a run did: each connector commits, waits or stops for itself.
 
     Attributes:
         synced: One result for each connector that committed.
+        held: One for each whose commit waits for a yes.
         stopped: Connector → why nothing of it is visible.
     """
 
     synced: Sequence[SyncResult] = ()
+    held: Sequence[Held] = ()
     stopped: Mapping[str, SyncError] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
-        """0 when all committed, else that of the gravest error."""
-        return gravest(error.exit_code for error in self.stopped.values())
+        """0 when all committed, else that of the gravest end."""
+        return gravest([*(error.exit_code for error in self.stopped.values()), *(HELD for _ in self.held)])
 
 
 @dataclass(frozen=True)
 class _Work:
-    """A run, and what it takes to do it."""
+    """A run, and what it takes to do it.
+
+    Attributes:
+        inputs: Everything it reads, as it was before it was read.
+        input_age_h: Hours since the newest file of the batch was written.
+    """
 
     run: JobRun
     spark: SparkSession
     report: Report
+    batch: Storage
+    files: Sequence[Entry]
+    inputs: Sequence[InputObject]
+
+    @property
+    def input_age_h(self) -> float:
+        return (self.run.now - max(entry.modified_at for entry in self.files)).total_seconds() / 3600
 
 
 def run(spark: SparkSession, folder: JobFolder, *, now: datetime, report: Report, is_full: bool = False) -> RunResult:
@@ -87,7 +104,11 @@ def run(spark: SparkSession, folder: JobFolder, *, now: datetime, report: Report
     config = load_config(storage)
     for warning in config.warnings:
         report(f"warning: {warning}")
-    this = _Work(JobRun(folder, storage, config, now, is_full), spark, report)
+    batch, files = inference.find_batch(config.batch_inference_path, storage)
+    folders = [layout.METADATA, *([layout.MAPPING] if folder.job_type == "related_items" else [])]
+    inputs = inputs_of(storage, folders, batch, files)
+    job = JobRun(folder, storage, config, now, layout.new_run_id(now), is_full)
+    this = _Work(job, spark, report, batch, files, inputs)
     rows, done = _read(this)
     try:
         return _sync_all(this, rows)
@@ -97,9 +118,9 @@ def run(spark: SparkSession, folder: JobFolder, *, now: datetime, report: Report
 
 def _read(this: _Work) -> tuple[DataFrame, Callable[[], object]]:
     """Today's MEETING rows, and what to call when they were read for the last time."""
-    batch, keys = inference.find_batch(this.run.config.batch_inference_path, this.run.storage)
-    this.report(f"reading {len(keys)} file(s) of batch inference in {batch.root}/{keys[0].rpartition('/')[0]}")
-    uris = [batch.uri(key) for key in keys]
+    keys = [entry.key for entry in this.files]
+    this.report(f"reading {len(keys)} file(s) of batch inference in {this.batch.root}/{keys[0].rpartition('/')[0]}")
+    uris = [this.batch.uri(key) for key in keys]
     if this.run.folder.job_type == "user_personalization":
         rows = users_of_lines(inference.read_batch(this.spark, uris, "userId"))
         if len(this.run.config.connectors) == 1:
@@ -111,10 +132,12 @@ def _read(this: _Work) -> tuple[DataFrame, Callable[[], object]]:
 
 
 def _sync_all(this: _Work, rows: DataFrame) -> RunResult:
-    synced, stopped = [], {}
+    synced, held, stopped = [], [], {}
     for connector in this.run.config.connectors:
         try:
-            synced.append(_sync(this, connector, rows))
+            done = _sync(this, connector, rows)
+            synced += [done] if isinstance(done, SyncResult) else []
+            held += [done] if isinstance(done, Held) else []
         except Exception as error:
             told = in_our_words(error)
             if told is None:
@@ -122,48 +145,89 @@ def _sync_all(this: _Work, rows: DataFrame) -> RunResult:
             if isinstance(told, CutFileError):
                 told = InputError(f"{', '.join(_cut_files(this))}: cut or damaged; write it again")
             stopped[connector] = told
-    return RunResult(synced, stopped)
+    return RunResult(synced, held, stopped)
 
 
 def _cut_files(this: _Work) -> list[str]:
     """Which input files end early: Spark only says that one does."""
-    batch, keys = inference.find_batch(this.run.config.batch_inference_path, this.run.storage)
     inputs = [entry.key for folder in (layout.MAPPING, layout.METADATA) for entry in this.run.storage.list(folder)]
-    return [*cut_files(batch, keys), *cut_files(this.run.storage, inputs)]
+    own = cut_files(this.run.storage, inputs)
+    return [*cut_files(this.batch, [entry.key for entry in this.files]), *own]
 
 
-def _sync(this: _Work, connector: str, rows: DataFrame) -> SyncResult:
+def _sync(this: _Work, connector: str, rows: DataFrame) -> SyncResult | Held:
     """One connector's part of a run."""
-    options, storage = this.run.config.connectors[connector], this.run.storage
+    storage = this.run.storage
     committed = _committed(this, connector)
-    scored = this.run.config.recommendations.include_scores
-    items = read_items(this.spark, storage, options.item_fields(), scored=scored, shelf_from_bytes=SHELF_FROM_BYTES)
-    if committed.pointer is not None and not this.run.is_full:
-        check_types(committed.pointer.item_types, items.types)
-    proposal = _proposal(this, connector, rows, committed, items)
+    if held := _held_before(this, connector, committed):
+        return held
+    items = _items(this, connector, committed)
+    proposal, numbers = _proposal(this, connector, rows, committed, items)
+    readings = read_guards(this.run.config.guards, numbers)
+    if breached(readings):
+        return _hold(this, proposal, readings)
     proposal.commit(storage)
+    let_go(storage, connector)
     manifest = proposal.manifest
     sent = manifest.counts["records"]
     this.report(f"{connector}: committed and published version {manifest.version}, {sent} record(s) to send")
     return SyncResult(connector, manifest.run_id, manifest.version, manifest.counts, proposal.pointer.manifest)
 
 
-def _proposal(this: _Work, connector: str, rows: DataFrame, committed: Committed, items: Items) -> Proposal:
+def _held_before(this: _Work, connector: str, committed: Committed) -> Held | None:
+    """The commit that waits already, where nothing changed since it was held."""
+    held = newest_held(this.run.storage, connector)
+    if held is None or (held.tag, held.inputs) != (committed.tag, this.inputs):
+        return None
+    this.report(f"{connector}: nothing changed since run {held.run_id} was held; it still waits")
+    return held
+
+
+def _hold(this: _Work, proposal: Proposal, readings: list[GuardReading]) -> Held:
+    """Keep the commit for a person to decide on."""
+    held = Held(
+        connector=proposal.connector,
+        run_id=this.run.run_id,
+        tag=proposal.committed.tag,
+        pointer=proposal.pointer,
+        manifest=proposal.manifest,
+        guards=readings,
+        inputs=list(this.inputs),
+        held_at=this.run.now,
+    )
+    hold(this.run.storage, held)
+    names = ", ".join(reading.name for reading in breached(readings))
+    this.report(f"{proposal.connector}: held by {names}; nothing is committed")
+    return held
+
+
+def _items(this: _Work, connector: str, committed: Committed) -> Items:
+    options, scored = this.run.config.connectors[connector], this.run.config.recommendations.include_scores
+    fields, shelf = options.item_fields(), SHELF_FROM_BYTES
+    items = read_items(this.spark, this.run.storage, fields, scored=scored, shelf_from_bytes=shelf)
+    if committed.pointer is not None and not this.run.is_full:
+        check_types(committed.pointer.item_types, items.types)
+    return items
+
+
+def _proposal(
+    this: _Work, connector: str, rows: DataFrame, committed: Committed, items: Items
+) -> tuple[Proposal, RunNumbers]:
     """Decide about every user and write what follows; nothing of it is visible yet."""
-    run, run_id, tell = this.run, layout.new_run_id(this.run.now), tell_plan(this.run, connector, committed)
-    plan = WritePlan(run.storage, connector, run_id, run.config.save_batch_inference_errors, tell)
+    run, tell = this.run, tell_plan(this.run, connector, committed)
+    plan = WritePlan(run.storage, connector, run.run_id, run.config.save_batch_inference_errors, tell)
     this.report(f"{connector}: comparing with version {committed.version or 'none'} and writing")
     meetings = meet(rows, read_snapshot(this.spark, run.storage, committed))
-    catalogue = this.spark.sparkContext.broadcast(_catalogue(this, committed, items))
-    files, counts = output.write(meetings, plan, catalogue).settled()
-    _check_usable(counts)
+    written = output.write(meetings, plan, this.spark.sparkContext.broadcast(_catalogue(this, committed, items)))
+    files, counts = written.settled()
+    _check_usable(this, counts)
     unmatched = unmatched_items(rows) if counts["mappingRowsUnmatched"] else 0
     counts = {**counts, "mappingItemsUnmatched": unmatched, **items.counts}
-    key = f"{layout.snapshot(connector, tell.version, run_id)}/items.parquet"
+    key = f"{layout.snapshot(connector, tell.version, run.run_id)}/items.parquet"
     known = None if items.is_shelved else write_items(run.storage, key, items.catalogue.pieces)
-    return propose(
-        run, connector, committed, tell, run_id, files=files, counts=counts, items=known, item_types=items.types
-    )
+    proposal = propose(run, connector, committed, tell, files=files, counts=counts, items=known, item_types=items.types)
+    top_item_users = max(written.items.values(), default=0)
+    return proposal, RunNumbers(counts, committed.version == 0, this.input_age_h, top_item_users)
 
 
 def _committed(this: _Work, connector: str) -> Committed:
@@ -182,10 +246,11 @@ def _catalogue(this: _Work, committed: Committed, items: Items) -> Catalogue:
     return replace(items.catalogue, known=state.read_known_items(this.run.storage, committed))
 
 
-def _check_usable(counts: Mapping[str, int]) -> None:
+def _check_usable(this: _Work, counts: Mapping[str, int]) -> None:
     """A batch without one good line says that the batch failed, not that everybody lost his recommendations."""
-    if counts["linesRead"] == counts["linesFailed"] + counts["linesBroken"]:
+    is_empty = counts["linesRead"] == counts["linesFailed"] + counts["linesBroken"]
+    if is_empty and not this.run.config.guards.allow_empty:
         raise NoInputError(
             f"no usable line: {counts['linesRead']} read, {counts['linesFailed']} failed by the recommender, "
-            f"{counts['linesBroken']} unreadable; nothing was changed"
+            f"{counts['linesBroken']} unreadable; nothing was changed. Where that may be, set guards.allowEmpty"
         )

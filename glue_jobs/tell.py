@@ -78,6 +78,7 @@ class Telling:
         line: His record, with its end; None when nothing is sent.
         kept: His row of the next snapshot; None when there is nothing to remember.
         was: His row of the baseline: what is remembered when a clear is withheld.
+        items: His list of today.
         counts: Figures of the run that he adds to.
     """
 
@@ -85,6 +86,7 @@ class Telling:
     line: bytes | None = None
     kept: Told | None = None
     was: Told | None = None
+    items: Sequence[str] = ()
     counts: Counter[str] = field(default_factory=Counter)
 
 
@@ -122,9 +124,12 @@ class Teller:
         now = Now(final.item_ids, self._mark(final)) if final else None
         verdict = self._verdict(user_id, now, told, rows)
         counts["users"] += now is not None
+        counts["usersHeld"] += told is not None and told.op in ("upsert", "gone")
         counts[verdict] += 1
+        counts["clearedAgain"] += verdict is Verdict.CLEARED and told is not None and told.op == "clear"
         kept = remember(verdict, now, told, version=self._plan.version, at=self._plan.at)
-        return Telling(verdict, self._line(user_id, verdict, final, told), kept, told, counts)
+        items = final.item_ids if final else ()
+        return Telling(verdict, self._line(user_id, verdict, final, told), kept, told, items, counts)
 
     def _verdict(self, user_id: str, now: Now | None, told: Told | None, rows: Sequence[Meeting]) -> Verdict:
         plan = self._plan
@@ -150,6 +155,7 @@ class Teller:
         """The list cut, and items without metadata kept or left out before."""
         plan, catalogue = self._plan, self._catalogue
         unknown = {item for item in ranked if catalogue.fields and not catalogue.knows(item)}
+        counts["itemsRanked"] += len(ranked if not plan.keeps_unknown_items else ranked[: plan.max_items])
         if not plan.keeps_unknown_items:
             return _without(unknown, ranked, "itemsWithoutMetadata", counts)[: plan.max_items]
         counts["itemsWithoutMetadata"] += sum(item in unknown for item in ranked[: plan.max_items])
@@ -242,5 +248,5 @@ def _without(left_out: Collection[str | None], items: Sequence[str], name: str, 
 
 def figure_names() -> Iterator[str]:
     """The names of the figures that telling users adds to."""
-    yield from ("users", *Verdict, "usersWithoutList", "linesDuplicate", "mappingDuplicates")
-    yield from ("itemsMapped", "itemsWithoutMetadata")
+    yield from ("users", "usersHeld", *Verdict, "clearedAgain", "usersWithoutList", "linesDuplicate")
+    yield from ("mappingDuplicates", "itemsMapped", "itemsRanked", "itemsWithoutMetadata")

@@ -66,7 +66,8 @@ class Job:
 
     def config(self, *, braze: Mapping[str, Any] | None = None, **root: Any) -> None:
         connectors = {"braze": {**BRAZE, **(braze or {})}}
-        raw = {"version": 1, "batchInferencePath": "input/batch/", "connectors": connectors, **root}
+        guards = {"maxBadLinePct": None}  # of so few lines one is many
+        raw = {"version": 1, "batchInferencePath": "input/batch/", "guards": guards, "connectors": connectors, **root}
         self.write("config.json", json.dumps(raw))
 
     def batch(self, *lines: Mapping[str, Any] | str) -> None:

@@ -158,9 +158,10 @@ class _History:
             proposal.commit(self._storage)
 
     def _proposal(self, day: Day) -> Proposal:
-        run = JobRun(FOLDER, self._storage, day.config, self._world.now(), day.is_full)
+        now, run_id = self._world.now(), layout.new_run_id(self._world.now())
+        run = JobRun(FOLDER, self._storage, day.config, now, run_id, day.is_full)
         committed = state.recover(self._storage, "braze")[0] if day.is_full else self._pointer()
-        tell, run_id = tell_plan(run, "braze", committed), layout.new_run_id(run.now)
+        tell = tell_plan(run, "braze", committed)
         known = None if day.is_full else state.read_known_items(self._storage, committed)
         plan, catalogue = WritePlan(self._storage, "braze", run_id, False, tell), day.catalogue(known)
         rows = sorted(chain(day.rows(), self._told(committed)), key=lambda row: str(row.user_id))
@@ -169,7 +170,7 @@ class _History:
         files, counts = together(reports).settled()
         key = f"{layout.snapshot('braze', tell.version, run_id)}/items.parquet"
         items = write_items(self._storage, key, catalogue.pieces)
-        told = propose(run, "braze", committed, tell, run_id, files=files, counts=counts, items=items, item_types={})
+        told = propose(run, "braze", committed, tell, files=files, counts=counts, items=items, item_types={})
         manifest = told.manifest.model_copy(update={"records_per_request": _RECORDS_A_MESSAGE})
         return Proposal(committed, told.pointer, manifest)
 

@@ -39,7 +39,7 @@ class SimulatedStorage:
         self._trouble()
         for key in sorted(self.objects):
             if key.startswith(prefix):
-                yield Entry(key, len(self.objects[key]))
+                yield Entry(key, len(self.objects[key]), _tag(self.objects[key]), self._world.now())
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """See Storage."""

@@ -168,6 +168,16 @@ def health(connector: str) -> str:
     return f"health/{connector}.json"
 
 
+def held_folder(connector: str) -> str:
+    """The folder of a connector's commits that wait for a yes, with a trailing slash."""
+    return f"held/{connector}/"
+
+
+def held(connector: str, run_id: str) -> str:
+    """A commit that waits for a yes."""
+    return f"{held_folder(connector)}{run_id}.json"
+
+
 def errors(run_id: str) -> str:
     """The folder of the lines that the recommender failed, without a trailing slash."""
     return f"errors/{partition(run_id)}"

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -52,10 +53,17 @@ class Blob:
 
 @dataclass(frozen=True)
 class Entry:
-    """One object of a listing."""
+    """One object of a listing.
+
+    Attributes:
+        mark: Differs when the object does. Not the tag of a Blob.
+        modified_at: When it was written, aware.
+    """
 
     key: str
     size_bytes: int
+    mark: str
+    modified_at: datetime
 
 
 class Storage(Protocol):
@@ -126,7 +134,9 @@ class LocalStorage:
         below = {path.relative_to(self.folder).as_posix(): path for path in top.rglob("*")} if top.is_dir() else {}
         for key, path in sorted(below.items()):
             if not _is_hidden(key) and path.is_file():
-                yield Entry(key, path.stat().st_size)
+                found = path.stat()
+                mark = f"{found.st_mtime_ns}-{found.st_size}"
+                yield Entry(key, found.st_size, mark, datetime.fromtimestamp(found.st_mtime, UTC))
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """See Storage. First writes use a hard link, swaps a lock beside the file: both are atomic."""
@@ -211,7 +221,7 @@ class S3Storage:
                 for item in page.get("Contents", ()):
                     key = item["Key"].removeprefix(below)
                     if key and not key.endswith("/") and not _is_hidden(key):
-                        yield Entry(key, item["Size"])
+                        yield Entry(key, item["Size"], item["ETag"], item["LastModified"])
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """See Storage."""

@@ -56,8 +56,10 @@ def test_a_connectors_own_delta_check_overrides_the_roots():
     assert not parse_config({**CURRENT, "performDeltaCheck": False}).checks_delta("braze")
 
 
-def test_guards_are_known_and_warned_about():
-    assert "guards" in parse_config({**CURRENT, "guards": {"maxClearedPct": 5}}).warnings[0]
+def test_guards_have_limits_of_their_own_where_a_file_names_none():
+    guards = parse_config(CURRENT).guards
+    assert (guards.max_cleared_pct, guards.max_bad_line_pct, guards.min_affected_users) == (15, 1, 20)
+    assert parse_config({**CURRENT, "guards": {"maxClearedPct": None}}).guards.max_cleared_pct is None
 
 
 @pytest.mark.parametrize(

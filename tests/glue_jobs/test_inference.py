@@ -126,19 +126,20 @@ def put(folder, *keys):
 def test_the_newest_finished_job_of_a_solution_is_taken(tmp_path):
     old, new, running = (f"batch_sims_2026_11_{day}_03_00_00" for day in ("19", "20", "21"))
     put(tmp_path, f"in/{old}/a.out", f"in/{new}/a.out", f"in/{new}/b.out", f"in/{new}/_CHECK", f"in/{running}/_CHECK")
-    storage, keys = find_batch("in/", LocalStorage(tmp_path))
+    storage, files = find_batch("in/", LocalStorage(tmp_path))
     assert storage.root == str(tmp_path / "in")
-    assert keys == [f"{new}/a.out", f"{new}/b.out"]
+    assert [file.key for file in files] == [f"{new}/a.out", f"{new}/b.out"]
 
 
 def test_job_folders_are_known_with_and_without_their_first_word(tmp_path):
     put(tmp_path, "in/batch_sims_2026_11_19_03_00_00/a.out", "in/sims_2026_11_20_03_00_00/a.out", "in/other/a.out")
-    assert find_batch("in", LocalStorage(tmp_path))[1] == ["sims_2026_11_20_03_00_00/a.out"]
+    assert [file.key for file in find_batch("in", LocalStorage(tmp_path))[1]] == ["sims_2026_11_20_03_00_00/a.out"]
 
 
 def test_a_jobs_own_folder_may_be_named(tmp_path):
     put(tmp_path, "in/a.out", "in/_CHECK")
-    assert find_batch(str(tmp_path / "in"), LocalStorage(tmp_path / "elsewhere"))[1] == ["a.out"]
+    _, (file,) = find_batch(str(tmp_path / "in"), LocalStorage(tmp_path / "elsewhere"))
+    assert file.key == "a.out"
 
 
 @pytest.mark.parametrize("keys", [[], ["in/_CHECK"], ["in/batch_s_2026_11_19_03_00_00/_CHECK"], ["in/a.json"]])

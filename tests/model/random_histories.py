@@ -22,6 +22,8 @@ VALUES: Mapping[str, Sequence[Any]] = {
     "price": [2.5, 9.99, 20.25, "9.99"],
     "stock": [0, 3, 7],
 }
+# Of so few lines one that is broken is many; guards are another story.
+NO_GUARDS = {"maxBadLinePct": None}
 FATES = {
     "all": ["delivered"],
     "none": ["open"],
@@ -118,7 +120,8 @@ class World:
     def _config(self) -> dict[str, Any]:
         """config.json, as a copy that no later day reaches."""
         connectors = {"braze": self.braze}
-        raw = {"version": 1, "batchInferencePath": "input/batch/", "connectors": connectors, **self.root}
+        raw = {"version": 1, "batchInferencePath": "input/batch/", "guards": NO_GUARDS, "connectors": connectors}
+        raw |= self.root
         copied: dict[str, Any] = json.loads(json.dumps({**raw, "recommendations": self.lists}))
         return copied
 

@@ -1,0 +1,82 @@
+"""Held: a commit that waits for a yes, and the numbers for which it was held."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from connectors.contract import layout
+from connectors.contract.manifest import Pointer, RunManifest
+from connectors.contract.storage import NotFoundError, Storage
+from connectors.contract.wire import VersionedModel, WireModel
+
+
+class GuardReading(WireModel):
+    """One guard: what it counted, and how far that may go.
+
+    Attributes:
+        name: The guard's key in config.json.
+        note: What the number is made of, in words.
+    """
+
+    name: str
+    number: float
+    limit: float
+    is_breached: bool
+    note: str
+
+
+class InputObject(WireModel):
+    """An object that a run read.
+
+    Attributes:
+        root: The folder's address, and `key` the object's place in it.
+        mark: Differs when the object does.
+    """
+
+    root: str
+    key: str
+    mark: str
+
+
+class Held(VersionedModel):
+    """A commit not made. Its parts and snapshot lie in their final place, and nothing refers to them.
+
+    Attributes:
+        tag: What the pointer has to be for the commit; None when there has to be none.
+        inputs: Everything the run read.
+    """
+
+    connector: str
+    run_id: str
+    tag: str | None
+    pointer: Pointer
+    manifest: RunManifest
+    guards: list[GuardReading]
+    inputs: list[InputObject]
+    held_at: datetime
+
+
+def hold(storage: Storage, held: Held) -> None:
+    """Keep a commit until someone says yes or no. It takes the place of an older one."""
+    key = layout.held(held.connector, held.run_id)
+    storage.put(key, held.to_json().encode())
+    for entry in list(storage.list(layout.held_folder(held.connector))):
+        if entry.key != key:
+            storage.delete(entry.key)
+
+
+def newest_held(storage: Storage, connector: str) -> Held | None:
+    """The commit of a connector that waits; None when none does."""
+    keys = [entry.key for entry in storage.list(layout.held_folder(connector))]
+    for key in sorted(keys, reverse=True):  # run ids begin with their time
+        try:
+            return Held.model_validate_json(storage.get(key).data)
+        except NotFoundError:  # someone decided meanwhile
+            continue
+    return None
+
+
+def let_go(storage: Storage, connector: str) -> None:
+    """Nothing of a connector is held any more."""
+    for entry in list(storage.list(layout.held_folder(connector))):
+        storage.delete(entry.key)

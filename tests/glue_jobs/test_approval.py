@@ -1,0 +1,126 @@
+"""A held commit: approved exactly as it was looked at, or not at all."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from connectors.contract import layout
+from connectors.contract.held import GuardReading, Held, InputObject, hold, newest_held
+from connectors.contract.manifest import Pointer, RunManifest
+from connectors.contract.storage import LocalStorage
+from glue_jobs import state
+from glue_jobs.approval import approve, discard
+from glue_jobs.errors import OutOfDateError
+from glue_jobs.inputs import changed_since, inputs_of
+
+AT = datetime(2026, 11, 21, 4, tzinfo=UTC)
+RUN = "20261121T040000Z-3f9a2c"
+LATER = "20261122T040000Z-000001"
+
+
+@pytest.fixture
+def storage(tmp_path):
+    made = LocalStorage(tmp_path / "etl_jobs/user_personalization/demo")
+    made.put("config.json", b"{}")
+    made.put("input/batch/a.out", b"1")
+    made.put("input/item_metadata/items.json", b"1")
+    return made
+
+
+def inputs(storage):
+    batch = LocalStorage(storage.folder / "input/batch")
+    return inputs_of(storage, ["input/item_metadata/"], batch, list(batch.list()))
+
+
+def held(storage, run_id=RUN, tag=None, version=1):
+    key = layout.manifest("braze", run_id)
+    manifest = RunManifest(
+        job="user_personalization/demo",
+        run_id=run_id,
+        connector="braze",
+        version=version,
+        acknowledge="onDelivery",
+        options={},
+        records_per_request=75,
+        counts={"records": 3},
+        files=[],
+        digest="0",
+        created_at=AT,
+    )
+    made = Held(
+        connector="braze",
+        run_id=run_id,
+        tag=tag,
+        pointer=Pointer(version=version, run_id=run_id, manifest=key, snapshot=[]),
+        manifest=manifest,
+        guards=[GuardReading(name="maxCleared", number=2, limit=1, is_breached=True, note="…")],
+        inputs=inputs(storage),
+        held_at=AT,
+    )
+    hold(storage, made)
+    return made
+
+
+def test_a_yes_commits_and_publishes_what_was_held(storage):
+    was = held(storage)
+    done = approve(storage, "braze")
+    assert (done.held, done.manifest) == (was, was.pointer.manifest)
+    assert state.read_pointer(storage, "braze").pointer == was.pointer
+    assert state.read_manifest(storage, done.manifest) == was.manifest
+
+
+def test_a_second_yes_finds_nothing_held(storage):
+    held(storage)
+    approve(storage, "braze")
+    with pytest.raises(OutOfDateError, match="no run is held"):
+        approve(storage, "braze")
+
+
+def test_a_no_leaves_everything_as_it_was(storage):
+    held(storage)
+    assert discard(storage, "braze").run_id == RUN
+    assert state.read_pointer(storage, "braze").pointer is None
+    assert newest_held(storage, "braze") is None
+
+
+def test_a_newer_held_run_takes_the_place_of_an_older_one(storage):
+    held(storage)
+    held(storage, LATER)
+    with pytest.raises(OutOfDateError, match=f"run {RUN} is not held; run {LATER} is"):
+        approve(storage, "braze", RUN)
+    assert approve(storage, "braze", LATER).held.run_id == LATER
+
+
+def test_what_was_committed_since_is_named(storage):
+    held(storage)
+    state.commit(storage, "braze", state.Committed(), Pointer(version=1, run_id=LATER, manifest="m", snapshot=[]))
+    with pytest.raises(OutOfDateError, match="was held before version 1 was committed"):
+        approve(storage, "braze")
+
+
+@pytest.mark.parametrize("key", ["config.json", "input/batch/a.out", "input/item_metadata/items.json"])
+@pytest.mark.parametrize("change", ["written", "removed"])
+def test_what_changed_since_it_was_read_is_named(storage, key, change):
+    held(storage)
+    storage.put(key, b"another one") if change == "written" else storage.delete(key)
+    with pytest.raises(OutOfDateError, match=f"{key} changed since run {RUN} read it"):
+        approve(storage, "braze")
+    assert state.read_pointer(storage, "braze").pointer is None
+
+
+def test_what_the_run_did_not_read_may_change(storage):
+    held(storage)
+    storage.put("input/other/a.out", b"a newer batch")
+    storage.put("input/batch/b.out", b"another file")
+    approve(storage, "braze")
+
+
+def test_an_object_that_is_the_same_has_not_changed(storage):
+    assert list(changed_since(inputs(storage))) == []
+
+
+def test_of_an_object_that_is_gone_the_address_is_named(storage):
+    gone = InputObject(root=storage.root, key="input/gone/a", mark="1")
+    assert list(changed_since([gone])) == [f"{storage.root}/input/gone/a"]

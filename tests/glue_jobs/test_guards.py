@@ -1,0 +1,76 @@
+"""Guards read numbers, and say which of them are beyond their limits."""
+
+from collections import Counter
+
+import pytest
+
+from glue_jobs.config import Guards
+from glue_jobs.guards import RunNumbers, breached, read_guards
+
+
+def numbers(*, is_first=False, age_h=1.0, top=0, **counts):
+    return RunNumbers(Counter(counts), is_first, age_h, top)
+
+
+def guards(**limits):
+    nothing = {"max_cleared_pct": None, "max_bad_line_pct": None}
+    return Guards(**{**nothing, **limits})
+
+
+def names(limits, run):
+    return [reading.name for reading in breached(read_guards(limits, run))]
+
+
+def test_without_limits_nothing_is_read():
+    assert read_guards(guards(), numbers(cleared=100, usersHeld=100)) == []
+
+
+def test_a_reading_says_its_number_its_limit_and_what_it_is_made_of():
+    (reading,) = read_guards(guards(max_cleared_pct=15), numbers(cleared=90, usersHeld=100))
+    assert (reading.name, reading.number, reading.limit, reading.is_breached) == ("maxClearedPct", 90, 15, True)
+    assert reading.note == "90 of 100 users the destination holds lose their recommendations"
+
+
+def test_a_number_on_its_limit_passes():
+    assert names(guards(max_cleared_pct=15), numbers(cleared=150, usersHeld=1000)) == []
+    assert names(guards(max_cleared_pct=15), numbers(cleared=151, usersHeld=1000)) == ["maxClearedPct"]
+
+
+def test_a_percentage_of_a_handful_of_users_does_not_act():
+    assert names(guards(max_cleared_pct=15), numbers(cleared=19, usersHeld=20)) == []
+    assert names(guards(max_cleared_pct=15, min_affected_users=0), numbers(cleared=19, usersHeld=20)) == [
+        "maxClearedPct"
+    ]
+
+
+def test_clears_that_are_repeated_are_no_news():
+    assert names(guards(max_cleared=10), numbers(cleared=100, clearedAgain=90)) == []
+    assert names(guards(max_cleared=10), numbers(cleared=100, clearedAgain=89)) == ["maxCleared"]
+
+
+@pytest.mark.parametrize("limits", [{"max_cleared_pct": 1}, {"max_cleared": 1}, {"max_changed_pct": 1}])
+def test_the_first_run_changes_everything_and_is_not_held_for_it(limits):
+    run = {"cleared": 100, "usersHeld": 100, "changed": 100, "users": 100}
+    assert names(guards(**limits), numbers(is_first=True, **run)) == []
+    assert names(guards(**limits), numbers(**run)) != []
+
+
+@pytest.mark.parametrize(
+    ("limit", "run", "name"),
+    [
+        ({"max_changed_pct": 50}, {"changed": 60, "users": 100, "repeated": 100}, "maxChangedPct"),
+        ({"max_bad_line_pct": 1}, {"linesBroken": 2, "linesRead": 100}, "maxBadLinePct"),
+        ({"max_failed_line_pct": 5}, {"linesFailed": 6, "linesRead": 100}, "maxFailedLinePct"),
+        ({"max_below_min_items_pct": 10}, {"usersBelowMinItems": 30, "users": 100}, "maxBelowMinItemsPct"),
+        (
+            {"min_metadata_coverage_pct": 90},
+            {"itemsRanked": 100, "itemsWithoutMetadata": 11, "users": 10},
+            "minMetadataCoveragePct",
+        ),
+        ({"max_input_age_hours": 24}, {"age_h": 25.0}, "maxInputAgeHours"),
+        ({"max_top_item_share_pct": 40}, {"top": 50, "users": 100}, "maxTopItemSharePct"),
+    ],
+)
+def test_each_guard_holds_what_is_beyond_its_limit_and_nothing_else(limit, run, name):
+    assert names(guards(**limit), numbers(**run)) == [name]
+    assert names(guards(**limit), numbers(users=100, linesRead=100, itemsRanked=100)) == []
