@@ -61,10 +61,15 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one request may hold, as the destination documents it."""
+    """What one request may hold, as the destination documents it.
+
+    Attributes:
+        requests_a_minute: How many of them it takes; None where it names no number.
+    """
 
     max_records: int
     max_bytes: int
+    requests_a_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +188,11 @@ class Connector(ABC):
     def fit(self, record: SyncRecord, options: SyncOptions) -> Fitted:
         """What the destination would accept and then drop in silence is caught here, before it is sent."""
         return Fitted(record)
+
+    @classmethod
+    def billed(cls, record: SyncRecord, options: SyncOptions, retired: Sequence[str] = ()) -> Mapping[str, int]:
+        """What the destination bills for a record, by attribute; nothing where it bills otherwise."""
+        return {}
 
     @abstractmethod
     def requests(

@@ -26,14 +26,15 @@ from pyspark.sql import DataFrame
 from connectors.contract import layout
 from connectors.contract.manifest import PartFile
 from connectors.contract.storage import Storage
+from glue_jobs import story as stories
 from glue_jobs.decorate import Catalogue
 from glue_jobs.delta import Verdict
 from glue_jobs.inference import REPEATED_KEY
 from glue_jobs.schemas import WRITTEN
+from glue_jobs.story import Narrator, Story
 from glue_jobs.tell import Meeting, Teller, TellPlan, figure_names
 from glue_jobs.writers import LinesWriter, PartWriter, SnapshotWriter, add_digests
 
-_TOP_ITEMS = 100
 # A row that is counted by itself → its figure.
 _FIGURE_OF_LINE = {"failed": "linesFailed", "broken": "linesBroken", "duplicate": "linesDuplicate"}
 _FIGURE_OF_MAPPING = {"unmatched": "mappingRowsUnmatched", "mappingBroken": "mappingRowsBroken"}
@@ -45,6 +46,7 @@ class WritePlan:
 
     Attributes:
         saves_failed_lines: Whether lines that the recommender failed are kept under errors/.
+        alias_key: What users are named by in the run's story.
     """
 
     storage: Storage
@@ -52,6 +54,7 @@ class WritePlan:
     run_id: str
     saves_failed_lines: bool
     tell: TellPlan
+    alias_key: bytes
 
 
 @dataclass(frozen=True)
@@ -71,14 +74,13 @@ class Written:
         told: Upserts, and the rows of everyone but those to be cleared.
         clears: Clears, and their users' rows once these are sent.
         withheld: The same users' rows as they were: taken in place of `clears` when none may be sent.
-        items: The most recommended items: item → users who have it. Of each task its first hundred.
     """
 
     told: Files
     clears: Files
     withheld: Files
     counts: Counter[str]
-    items: Counter[str] = field(default_factory=Counter)
+    story: Story = field(default_factory=Story)
 
     def settled(self) -> tuple[Files, dict[str, int]]:
         """What of it is committed, and the figures.
@@ -116,8 +118,8 @@ def together(reports: Iterable[dict[str, Any]]) -> Written:
     reports = list(reports)
     told, clears, withheld = ([report[name] for report in reports] for name in ("told", "clears", "withheld"))
     counts = sum((Counter(report["counts"]) for report in reports), Counter[str]())
-    items = sum((Counter(report["items"]) for report in reports), Counter[str]())
-    return Written(_joined(told), _joined(clears), _joined(withheld), counts, items)
+    story = stories.together([report["story"] for report in reports])
+    return Written(_joined(told), _joined(clears), _joined(withheld), counts, story)
 
 
 def _joined(reports: list[dict[str, Any]]) -> Files:
@@ -194,7 +196,7 @@ class _Task:
         self._errors = LinesWriter(plan.storage, f"{layout.errors(plan.run_id)}/{lines}")
         self._quarantine = LinesWriter(plan.storage, f"{layout.quarantine(plan.run_id)}/{lines}")
         self._counts: Counter[str] = Counter()
-        self._items: Counter[str] = Counter()
+        self._narrator = Narrator(plan.alias_key, catalogue.upsert_line)
 
     def count_line(self, row: Meeting) -> Meeting:
         """Count a line of the batch or the mapping, and keep it where it is of no use."""
@@ -214,7 +216,7 @@ class _Task:
         """Decide about one user and write what follows."""
         telling = self._teller.tell(user_id, rows)
         self._counts.update(telling.counts)
-        self._items.update(telling.items)
+        self._narrator.note(user_id, telling)
         is_clear = telling.verdict is Verdict.CLEARED
         files = self._clears if is_clear else self._told
         if telling.line is not None:
@@ -234,7 +236,7 @@ class _Task:
             "clears": self._clears.close(),
             "withheld": self._withheld.close(),
             "counts": {name: count for name, count in self._counts.items() if count},
-            "items": dict(self._items.most_common(_TOP_ITEMS)),
+            "story": self._narrator.report(),
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -9,14 +10,17 @@ from datetime import datetime
 from pyspark.sql import DataFrame, SparkSession
 
 from connectors.contract import layout
+from connectors.contract.aliases import alias_key
 from connectors.contract.held import GuardReading, Held, InputObject, hold, let_go, newest_held
 from connectors.contract.layout import JobFolder
+from connectors.contract.run_record import ConnectorRecord, RunRecord, write_record
 from connectors.contract.storage import Entry, Storage, open_storage
-from glue_jobs import inference, output, state
+from glue_jobs import inference, output, recording, state
 from glue_jobs.attribute import meet, numbered, unmatched_items, users_of_items, users_of_lines
 from glue_jobs.config import load_config
 from glue_jobs.decorate import Catalogue
-from glue_jobs.errors import HELD, InputError, NoInputError, SyncError, gravest
+from glue_jobs.dry import DryStorage
+from glue_jobs.errors import InputError, NoInputError, SyncError
 from glue_jobs.failures import CutFileError, in_our_words
 from glue_jobs.guards import RunNumbers, breached, read_guards
 from glue_jobs.inputs import inputs_of
@@ -24,9 +28,11 @@ from glue_jobs.items import SHELF_FROM_BYTES, Items, check_types, read_items
 from glue_jobs.mapping import read_mapping
 from glue_jobs.output import WritePlan
 from glue_jobs.proposal import JobRun, Proposal, propose, tell_plan
+from glue_jobs.recording import Stages
 from glue_jobs.snapshot import read_snapshot
 from glue_jobs.sources import cut_files
 from glue_jobs.state import Committed
+from glue_jobs.story import Story
 from glue_jobs.writers import write_items
 
 Report = Callable[[str], None]
@@ -53,11 +59,13 @@ class RunResult:
     """What a run did: each connector commits, waits or stops for itself.
 
     Attributes:
+        record: The same as it is kept.
         synced: One result for each connector that committed.
         held: One for each whose commit waits for a yes.
         stopped: Connector → why nothing of it is visible.
     """
 
+    record: RunRecord
     synced: Sequence[SyncResult] = ()
     held: Sequence[Held] = ()
     stopped: Mapping[str, SyncError] = field(default_factory=dict)
@@ -65,7 +73,7 @@ class RunResult:
     @property
     def exit_code(self) -> int:
         """0 when all committed, else that of the gravest end."""
-        return gravest([*(error.exit_code for error in self.stopped.values()), *(HELD for _ in self.held)])
+        return self.record.exit_code
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,8 @@ class _Work:
 
     Attributes:
         inputs: Everything it reads, as it was before it was read.
-        input_age_h: Hours since the newest file of the batch was written.
+        alias_key: What users are named by in its record.
+        is_plan: Whether it only says what it would do.
     """
 
     run: JobRun
@@ -82,36 +91,80 @@ class _Work:
     report: Report
     batch: Storage
     files: Sequence[Entry]
-    inputs: Sequence[InputObject]
+    inputs: list[InputObject]
+    alias_key: bytes
+    is_plan: bool
 
     @property
     def input_age_h(self) -> float:
+        """Hours since the newest file of the batch was written."""
         return (self.run.now - max(entry.modified_at for entry in self.files)).total_seconds() / 3600
 
 
-def run(spark: SparkSession, folder: JobFolder, *, now: datetime, report: Report, is_full: bool = False) -> RunResult:
-    """Run a job for every connector of its config.json.
+@dataclass(frozen=True)
+class _End:
+    """How it ended for one connector: one of the three, and what is kept of it."""
+
+    record: ConnectorRecord
+    synced: SyncResult | None = None
+    held: Held | None = None
+    stopped: SyncError | None = None
+
+
+def run(
+    spark: SparkSession,
+    folder: JobFolder,
+    *,
+    now: datetime,
+    report: Report,
+    is_full: bool = False,
+    is_plan: bool = False,
+) -> RunResult:
+    """Run a job for every connector of its config.json, and keep a record of it.
 
     Args:
         now: The run's time, aware.
         report: Is told each stage in a sentence.
         is_full: Send everyone once, whatever he was told; needs no readable snapshot.
+        is_plan: Only say what would be done. Nothing is written but the record.
 
     Raises:
         SyncError: There is nothing to run on; nothing was changed.
     """
-    storage = open_storage(folder.root)
-    config = load_config(storage)
-    for warning in config.warnings:
+    storage, run_id, stages = open_storage(folder.root), layout.new_run_id(now), Stages(report)
+    key = layout.plan_record(run_id) if is_plan else layout.run_record(run_id)
+    try:
+        config = load_config(storage)
+        work_on = DryStorage(storage) if is_plan else storage
+        job = JobRun(folder, work_on, config, now, run_id, is_full)
+        this = _work(job, spark, stages, alias_key(storage), is_plan=is_plan)
+        ends = _ends(this)
+    except SyncError as error:
+        write_record(storage, key, recording.of_nothing(folder, run_id, now, stages, error))
+        raise
+    stopped = {connector: end.stopped for connector, end in ends.items() if end.stopped}
+    records = [end.record for end in ends.values()]
+    record = recording.run_record(this.run, records, stopped, stages, batch=this.batch.root, inputs=this.inputs)
+    write_record(storage, key, record)
+    synced, held = ([getattr(end, kind) for end in ends.values() if getattr(end, kind)] for kind in ("synced", "held"))
+    return RunResult(record, synced, held, stopped)
+
+
+def _work(run: JobRun, spark: SparkSession, report: Report, names: bytes, *, is_plan: bool) -> _Work:
+    """Find what there is to read."""
+    for warning in run.config.warnings:
         report(f"warning: {warning}")
-    batch, files = inference.find_batch(config.batch_inference_path, storage)
-    folders = [layout.METADATA, *([layout.MAPPING] if folder.job_type == "related_items" else [])]
-    inputs = inputs_of(storage, folders, batch, files)
-    job = JobRun(folder, storage, config, now, layout.new_run_id(now), is_full)
-    this = _Work(job, spark, report, batch, files, inputs)
+    batch, files = inference.find_batch(run.config.batch_inference_path, run.storage)
+    folders = [layout.METADATA, *([layout.MAPPING] if run.folder.job_type == "related_items" else [])]
+    inputs = inputs_of(run.storage, folders, batch, files)
+    return _Work(run, spark, report, batch, files, inputs, names, is_plan)
+
+
+def _ends(this: _Work) -> dict[str, _End]:
+    """Each connector's part of the run, one after the other; what stops one stops no other."""
     rows, done = _read(this)
     try:
-        return _sync_all(this, rows)
+        return {connector: _end(this, connector, rows) for connector in this.run.config.connectors}
     finally:
         done()
 
@@ -131,21 +184,16 @@ def _read(this: _Work) -> tuple[DataFrame, Callable[[], object]]:
     return users_of_items(lines, read_mapping(this.spark, this.run.storage)), lines.unpersist
 
 
-def _sync_all(this: _Work, rows: DataFrame) -> RunResult:
-    synced, held, stopped = [], [], {}
-    for connector in this.run.config.connectors:
-        try:
-            done = _sync(this, connector, rows)
-            synced += [done] if isinstance(done, SyncResult) else []
-            held += [done] if isinstance(done, Held) else []
-        except Exception as error:
-            told = in_our_words(error)
-            if told is None:
-                raise
-            if isinstance(told, CutFileError):
-                told = InputError(f"{', '.join(_cut_files(this))}: cut or damaged; write it again")
-            stopped[connector] = told
-    return RunResult(synced, held, stopped)
+def _end(this: _Work, connector: str, rows: DataFrame) -> _End:
+    try:
+        return _sync(this, connector, rows)
+    except Exception as error:
+        told = in_our_words(error)
+        if told is None:
+            raise
+        if isinstance(told, CutFileError):
+            told = InputError(f"{', '.join(_cut_files(this))}: cut or damaged; write it again")
+        return _End(recording.of_stopped(connector, told), stopped=told)
 
 
 def _cut_files(this: _Work) -> list[str]:
@@ -155,20 +203,26 @@ def _cut_files(this: _Work) -> list[str]:
     return [*cut_files(this.batch, [entry.key for entry in this.files]), *own]
 
 
-def _sync(this: _Work, connector: str, rows: DataFrame) -> SyncResult | Held:
+def _sync(this: _Work, connector: str, rows: DataFrame) -> _End:
     """One connector's part of a run."""
-    storage = this.run.storage
     committed = _committed(this, connector)
-    if held := _held_before(this, connector, committed):
-        return held
-    items = _items(this, connector, committed)
-    proposal, numbers = _proposal(this, connector, rows, committed, items)
+    if not this.is_plan and (held := _held_before(this, connector, committed)):
+        return _End(recording.of_waiting(held), held=held)
+    proposal, story = _proposal(this, connector, rows, committed, _items(this, connector, committed))
+    numbers = RunNumbers(proposal.manifest.counts, committed.version == 0, this.input_age_h, story.top_item_users)
     readings = read_guards(this.run.config.guards, numbers)
+    record = functools.partial(recording.connector_record, this.run, proposal, story, readings)
+    if this.is_plan:
+        return _End(record("planned"))
     if breached(readings):
-        return _hold(this, proposal, readings)
-    proposal.commit(storage)
-    let_go(storage, connector)
-    manifest = proposal.manifest
+        return _End(record("held"), held=_hold(this, proposal, readings))
+    return _End(record("committed"), synced=_commit(this, proposal))
+
+
+def _commit(this: _Work, proposal: Proposal) -> SyncResult:
+    proposal.commit(this.run.storage)
+    let_go(this.run.storage, proposal.connector)
+    connector, manifest = proposal.connector, proposal.manifest
     sent = manifest.counts["records"]
     this.report(f"{connector}: committed and published version {manifest.version}, {sent} record(s) to send")
     return SyncResult(connector, manifest.run_id, manifest.version, manifest.counts, proposal.pointer.manifest)
@@ -212,10 +266,11 @@ def _items(this: _Work, connector: str, committed: Committed) -> Items:
 
 def _proposal(
     this: _Work, connector: str, rows: DataFrame, committed: Committed, items: Items
-) -> tuple[Proposal, RunNumbers]:
+) -> tuple[Proposal, Story]:
     """Decide about every user and write what follows; nothing of it is visible yet."""
     run, tell = this.run, tell_plan(this.run, connector, committed)
-    plan = WritePlan(run.storage, connector, run.run_id, run.config.save_batch_inference_errors, tell)
+    saves = run.config.save_batch_inference_errors
+    plan = WritePlan(run.storage, connector, run.run_id, saves, tell, this.alias_key)
     this.report(f"{connector}: comparing with version {committed.version or 'none'} and writing")
     meetings = meet(rows, read_snapshot(this.spark, run.storage, committed))
     written = output.write(meetings, plan, this.spark.sparkContext.broadcast(_catalogue(this, committed, items)))
@@ -226,8 +281,7 @@ def _proposal(
     key = f"{layout.snapshot(connector, tell.version, run.run_id)}/items.parquet"
     known = None if items.is_shelved else write_items(run.storage, key, items.catalogue.pieces)
     proposal = propose(run, connector, committed, tell, files=files, counts=counts, items=known, item_types=items.types)
-    top_item_users = max(written.items.values(), default=0)
-    return proposal, RunNumbers(counts, committed.version == 0, this.input_age_h, top_item_users)
+    return proposal, written.story
 
 
 def _committed(this: _Work, connector: str) -> Committed:

@@ -79,6 +79,7 @@ class Telling:
         kept: His row of the next snapshot; None when there is nothing to remember.
         was: His row of the baseline: what is remembered when a clear is withheld.
         items: His list of today.
+        changed: The fields of his record that differ, where that is known.
         counts: Figures of the run that he adds to.
     """
 
@@ -87,6 +88,7 @@ class Telling:
     kept: Told | None = None
     was: Told | None = None
     items: Sequence[str] = ()
+    changed: Sequence[str] = ()
     counts: Counter[str] = field(default_factory=Counter)
 
 
@@ -128,8 +130,8 @@ class Teller:
         counts[verdict] += 1
         counts["clearedAgain"] += verdict is Verdict.CLEARED and told is not None and told.op == "clear"
         kept = remember(verdict, now, told, version=self._plan.version, at=self._plan.at)
-        items = final.item_ids if final else ()
-        return Telling(verdict, self._line(user_id, verdict, final, told), kept, told, items, counts)
+        items, changed = final.item_ids if final else (), self._changed(verdict, final, told)
+        return Telling(verdict, self._line(user_id, verdict, final, changed), kept, told, items, changed, counts)
 
     def _verdict(self, user_id: str, now: Now | None, told: Told | None, rows: Sequence[Meeting]) -> Verdict:
         plan = self._plan
@@ -204,23 +206,24 @@ class Teller:
     def _known_mark(self, told: Told, policy: ChangePolicy) -> int:
         return fingerprint(told.item_ids, self._catalogue.known_hashes, self._plan.settings, policy)
 
-    def _line(self, user_id: str, verdict: Verdict, final: _List | None, told: Told | None) -> bytes | None:
+    def _line(self, user_id: str, verdict: Verdict, final: _List | None, changed: Sequence[str]) -> bytes | None:
         """His record; None when he is sent nothing."""
         if verdict is Verdict.CLEARED:
             return clear_line(user_id)
         if verdict not in UPSERTS or final is None:
             return None
-        changed = self._changed(final, told) if verdict is Verdict.CHANGED and told is not None else None
         return self._catalogue.upsert_line(user_id, final.item_ids, final.scores, final.query_item_ids, changed)
 
-    def _changed(self, final: _List, told: Told) -> list[str] | None:
-        """The fields whose values differ from what was acknowledged; None where that is not known for sure."""
+    def _changed(self, verdict: Verdict, final: _List | None, told: Told | None) -> Sequence[str]:
+        """The fields whose values differ from what was acknowledged; none where that is not known for sure."""
         plan, catalogue = self._plan, self._catalogue
+        if verdict is not Verdict.CHANGED or final is None or told is None:
+            return ()
         is_exact = plan.policy.compare == "exact" and plan.policy == plan.previous_policy
         if not is_exact or catalogue.scored or not self._holds_known_items(told):
-            return None
+            return ()
         before, after = (told.item_ids, catalogue.known_hashes), (final.item_ids, catalogue.hashes)
-        return changed_fields(catalogue.fields, *before, *after) or None
+        return changed_fields(catalogue.fields, *before, *after)
 
 
 def _looks_further(policy: ChangePolicy, than: ChangePolicy | None) -> bool:

@@ -21,7 +21,7 @@ from connectors.contract.layout import JobFolder
 from connectors.contract.manifest import RunManifest
 from connectors.contract.storage import open_storage
 from glue_jobs import glue, state, sync
-from glue_jobs.sync import SyncResult
+from glue_jobs.sync import RunResult, SyncResult
 
 # How long an example takes says something about the machine, nothing about the code.
 settings.register_profile("untimed", deadline=None)
@@ -85,8 +85,13 @@ class Job:
         result = sync.run(self.spark, self.folder, now=now, report=lambda text: None, is_full=is_full)
         for error in result.stopped.values():
             raise error
+        assert not result.held, [reading.name for held in result.held for reading in held.guards if reading.is_breached]
         (synced,) = result.synced
         return synced
+
+    def result(self, now: datetime = NOW, *, is_plan: bool = False) -> RunResult:
+        """Run the job, however it ends."""
+        return sync.run(self.spark, self.folder, now=now, report=lambda text: None, is_plan=is_plan)
 
     def manifest(self, result: SyncResult) -> RunManifest:
         """What a run published."""

@@ -163,7 +163,7 @@ class _History:
         committed = state.recover(self._storage, "braze")[0] if day.is_full else self._pointer()
         tell = tell_plan(run, "braze", committed)
         known = None if day.is_full else state.read_known_items(self._storage, committed)
-        plan, catalogue = WritePlan(self._storage, "braze", run_id, False, tell), day.catalogue(known)
+        plan, catalogue = WritePlan(self._storage, "braze", run_id, False, tell, b"key"), day.catalogue(known)
         rows = sorted(chain(day.rows(), self._told(committed)), key=lambda row: str(row.user_id))
         tasks = [[row for row in rows if _task_of(row) == task] for task in range(_TASKS)]
         reports = [write_users(task, plan, catalogue, name=f"{n:05d}-0") for n, task in enumerate(tasks)]

@@ -16,7 +16,8 @@ from connectors.errors import ConfigError
 
 # Source: Braze API reference, POST /users/track, "Rate limit" (75 objects of all kinds in one request) and
 # user data endpoints (4 MB a request), read 2026-11-21. 5 % are kept free: Braze does not say what a MB is.
-LIMITS = Limits(max_records=75, max_bytes=3_800_000)
+# The rate is that of contracts by data points: 3,000 requests in 3 seconds.
+LIMITS = Limits(max_records=75, max_bytes=3_800_000, requests_a_minute=60_000)
 
 # Source: Braze API reference, "API overview", table of instances, read 2026-11-21.
 HOSTS = frozenset(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from connectors.base import Connector, Destination, Fitted, Outcome, Reply, Request, SyncOptions
+from connectors.braze.billing import data_points
 from connectors.braze.config import LIMITS, BrazeOptions, checked_endpoint
 from connectors.braze.fit import fit
 from connectors.braze.payload import attributes_object
@@ -34,6 +35,11 @@ class BrazeConnector(Connector):
     def fit(self, record: SyncRecord, options: SyncOptions) -> Fitted:
         """See Connector."""
         return fit(record, _braze(options))
+
+    @classmethod
+    def billed(cls, record: SyncRecord, options: SyncOptions, retired: Sequence[str] = ()) -> Mapping[str, int]:
+        """See Connector. Data points."""
+        return data_points(attributes_object(record, _braze(options), retired))
 
     def requests(
         self, records: Sequence[SyncRecord], options: SyncOptions, retired: Sequence[str] = ()

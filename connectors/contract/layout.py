@@ -15,6 +15,7 @@ from urllib.parse import unquote
 CONFIG = "config.json"
 MAPPING = "input/user_item_mapping/"
 METADATA = "input/item_metadata/"
+ALIAS_KEY = "runs/_alias.key"
 JOB_TYPES = ("related_items", "user_personalization")
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -176,6 +177,21 @@ def held_folder(connector: str) -> str:
 def held(connector: str, run_id: str) -> str:
     """A commit that waits for a yes."""
     return f"{held_folder(connector)}{run_id}.json"
+
+
+def run_record(run_id: str) -> str:
+    """What a run did and found."""
+    return f"runs/{run_id}/run.json"
+
+
+def plan_record(run_id: str) -> str:
+    """What a run would do."""
+    return f"runs/{run_id}/plan.json"
+
+
+def report(run_id: str) -> str:
+    """The page about a run."""
+    return f"runs/{run_id}/report.html"
 
 
 def errors(run_id: str) -> str:

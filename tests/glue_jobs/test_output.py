@@ -38,7 +38,7 @@ def plan(storage, *, saves_failed_lines=True, **changes):
         )
         | changes
     )
-    return WritePlan(storage, "braze", RUN, saves_failed_lines, tell)
+    return WritePlan(storage, "braze", RUN, saves_failed_lines, tell, b"key")
 
 
 def line(user, *items, row=0):

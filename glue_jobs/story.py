@@ -1,0 +1,149 @@
+"""What a run can tell people beyond its figures: changes by field, items, movers, and some users.
+
+Each writing task takes down its own story; the driver puts them together. Which users stand in it is drawn by a
+hash of their id: they are anybody, and the same ones every day.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from connectors.contract.aliases import alias
+from connectors.contract.run_record import ItemCount, Sample
+from glue_jobs.delta import Verdict
+from glue_jobs.tell import Telling
+
+# Records that the cost at the destination is worked out from.
+MEASURED = 200
+_SHOWN_SAMPLES, _SHOWN_UNCHANGED, _SHOWN_ITEMS = 20, 12, 20
+# Of each task: enough that an item which matters in all of them together is among them.
+_ITEMS_A_TASK = 100
+
+# A user's list → his record as a line of JSON.
+LineOf = Callable[[str, Sequence[str]], bytes]
+
+
+@dataclass(frozen=True)
+class Story:
+    """A run's story.
+
+    Attributes:
+        fields: Field → users of whose record it differs.
+        items: Item → users who have it today.
+        gained: Item → users who are told of it and did not have it before; `lost` the reverse.
+        told: Some users who are told something, at most MEASURED: a Sample's fields, and `record`.
+        unchanged: Some who are not.
+    """
+
+    fields: Counter[str] = field(default_factory=Counter)
+    items: Counter[str] = field(default_factory=Counter)
+    gained: Counter[str] = field(default_factory=Counter)
+    lost: Counter[str] = field(default_factory=Counter)
+    told: Sequence[Mapping[str, Any]] = ()
+    unchanged: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def top_item_users(self) -> int:
+        """Users who have the most recommended item."""
+        return max(self.items.values(), default=0)
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """Some of the records that are sent."""
+        return [json.loads(one["record"]) for one in self.told]
+
+    def samples(self) -> list[Sample]:
+        """Some users who are told something."""
+        return [_sample(one) for one in self.told[:_SHOWN_SAMPLES]]
+
+    def unchanged_samples(self) -> list[Sample]:
+        """Some users who are told nothing."""
+        return [_sample(one) for one in self.unchanged[:_SHOWN_UNCHANGED]]
+
+
+def counted(items: Counter[str]) -> list[ItemCount]:
+    """The first of some items, most users first."""
+    return [ItemCount(item_id=item, users=users) for item, users in items.most_common(_SHOWN_ITEMS)]
+
+
+def together(reports: Iterable[Mapping[str, Any]]) -> Story:
+    """What all tasks took down."""
+    reports = list(reports)
+    counters = {name: sum((Counter(one[name]) for one in reports), Counter[str]()) for name in _COUNTERS}
+    told = sorted((user for one in reports for user in one["told"]), key=lambda user: str(user["user"]))
+    unchanged = sorted((user for one in reports for user in one["unchanged"]), key=lambda user: str(user["user"]))
+    return Story(**counters, told=told[:MEASURED], unchanged=unchanged[:_SHOWN_UNCHANGED])
+
+
+_COUNTERS = ("fields", "items", "gained", "lost")
+
+
+class Narrator:
+    """Takes down the story of one task."""
+
+    def __init__(self, key: bytes, line_of: LineOf) -> None:
+        """Begin.
+
+        Args:
+            key: What users are named by: see `aliases`.
+            line_of: Makes the record of a user who is told nothing.
+        """
+        self._key, self._line_of = key, line_of
+        self._counters = {name: Counter[str]() for name in _COUNTERS}
+        self._told, self._unchanged = _Draw(MEASURED), _Draw(_SHOWN_UNCHANGED)
+
+    def note(self, user_id: str, telling: Telling) -> None:
+        """One user was decided about."""
+        self._counters["items"].update(telling.items)
+        if telling.line is not None:
+            self._counters["fields"].update(telling.changed)
+            before, after = set(telling.was.item_ids if telling.was else ()), set(telling.items)
+            self._counters["gained"].update(after - before)
+            self._counters["lost"].update(before - after)
+            self._told.offer(alias(self._key, user_id), user_id, telling)
+        elif telling.verdict is Verdict.UNCHANGED:
+            self._unchanged.offer(alias(self._key, user_id), user_id, telling)
+
+    def report(self) -> dict[str, Any]:
+        """The story as JSON data."""
+        counters = {name: dict(found.most_common(_ITEMS_A_TASK)) for name, found in self._counters.items()}
+        return {**counters, "told": self._users(self._told), "unchanged": self._users(self._unchanged)}
+
+    def _users(self, draw: _Draw) -> list[dict[str, Any]]:
+        return [
+            {
+                "user": name,
+                "verdict": telling.verdict,
+                "before": list(telling.was.item_ids) if telling.was else None,
+                "record": (telling.line or self._line_of(user_id, telling.items)).decode(),
+            }
+            for name, (user_id, telling) in draw.drawn()
+        ]
+
+
+class _Draw:
+    """Keeps those of the first names, so many at most."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._beyond = most, "~"
+        self._found: dict[str, tuple[str, Telling]] = {}
+
+    def offer(self, name: str, user_id: str, telling: Telling) -> None:
+        if name < self._beyond:
+            self._found[name] = (user_id, telling)
+            if len(self._found) == 2 * self._most:
+                self._found = dict(self.drawn())
+                self._beyond = max(self._found)
+
+    def drawn(self) -> list[tuple[str, tuple[str, Telling]]]:
+        return sorted(self._found.items(), key=lambda one: one[0])[: self._most]
+
+
+def _sample(one: Mapping[str, Any]) -> Sample:
+    record = json.loads(one["record"])
+    after, changed = record.get("recommendations"), record.get("changed")
+    return Sample(user=one["user"], verdict=one["verdict"], before=one["before"], after=after, changed=changed)
