@@ -111,8 +111,8 @@ class _Means:
 class Newest:
     """The version of a connector's newest published run that replaces older ones; read anew after `max_age_s`.
 
-    A pointer counts once the manifest it names exists: a commit that was never published replaces nothing. A
-    run that someone else reads does not hold the users an older one still owes, so it replaces nothing either.
+    A commit that was never published replaces nothing; what was published before it still does. A run that
+    someone else reads does not hold the users an older one still owes, so it replaces nothing either.
     """
 
     def __init__(self, max_age_s: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -130,10 +130,17 @@ class Newest:
 def _published_version(storage: Storage, connector: str) -> int:
     try:
         pointer = Pointer.model_validate_json(storage.get(layout.pointer(connector)).data)
-        manifest = RunManifest.model_validate_json(storage.get(pointer.manifest).data)
+        manifest = _manifest(storage, pointer.manifest) or _manifest(storage, pointer.previous)
     except (NotFoundError, ValidationError):
         return 0
-    return manifest.version if manifest.acknowledge == "onDelivery" else 0
+    return manifest.version if manifest and manifest.acknowledge == "onDelivery" else 0
+
+
+def _manifest(storage: Storage, key: str) -> RunManifest | None:
+    try:
+        return RunManifest.model_validate_json(storage.get(key).data) if key else None
+    except NotFoundError:
+        return None
 
 
 def deliver(

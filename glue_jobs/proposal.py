@@ -133,6 +133,7 @@ def propose(
         version=tell.version,
         run_id=run.run_id,
         manifest=layout.manifest(connector, run.run_id),
+        previous=state.newest_published(run.storage, committed),
         snapshot=files.snapshot,
         items=items,
         settings=tell.settings.hex(),

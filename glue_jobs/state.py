@@ -140,6 +140,14 @@ def read_manifest(storage: Storage, key: str) -> RunManifest | None:
         return None
 
 
+def newest_published(storage: Storage, committed: Committed) -> str:
+    """The key of the newest published manifest; empty when nothing was published yet."""
+    if committed.pointer is None:
+        return ""
+    was_published = read_manifest(storage, committed.pointer.manifest) is not None
+    return committed.pointer.manifest if was_published else committed.pointer.previous
+
+
 def unacknowledged(storage: Storage, committed: Committed) -> Unacknowledged:
     """Who of the committed version was not confirmed by a receipt.
 

@@ -62,6 +62,7 @@ class Pointer(VersionedModel):
 
     Attributes:
         manifest: The key of the manifest this commit publishes.
+        previous: The key of the newest one that was published before; empty where none was.
         snapshot: The snapshot's files; together they hold one row a user.
         items: The items as this run knew them, one hash a field; None where there are too many to keep.
         settings: A hash of every setting that shaped what was sent, hexadecimal.
@@ -73,6 +74,7 @@ class Pointer(VersionedModel):
     version: int = Field(ge=1)
     run_id: str
     manifest: str
+    previous: str = ""
     snapshot: list[PartFile]
     items: PartFile | None = None
     settings: str = ""

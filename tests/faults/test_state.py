@@ -102,7 +102,7 @@ def test_f28_a_newer_format_is_refused_also_by_a_full_run(users):
 
 
 # A pointer as the first release wrote it. Readers accept it for as long as its format is named here.
-GOLDEN_POINTER = """{"formatVersion":1,"version":7,"runId":"20261121T040000Z-3f9a2c","manifest":"output/braze/year=2026/month=11/day=21/time=040000-3f9a2c/_manifest.json","snapshot":[{"key":"output/braze/state/7-20261121T040000Z-3f9a2c/00000-9.parquet","records":2,"bytes":1944,"checksum":"00"}],"items":null,"settings":"00ff","compare":"topK","compareFirst":3,"itemTypes":{"price":"n"},"attributes":["recs_items"]}"""  # noqa: E501
+GOLDEN_POINTER = """{"formatVersion":1,"version":7,"runId":"20261121T040000Z-3f9a2c","manifest":"output/braze/year=2026/month=11/day=21/time=040000-3f9a2c/_manifest.json","previous":"","snapshot":[{"key":"output/braze/state/7-20261121T040000Z-3f9a2c/00000-9.parquet","records":2,"bytes":1944,"checksum":"00"}],"items":null,"settings":"00ff","compare":"topK","compareFirst":3,"itemTypes":{"price":"n"},"attributes":["recs_items"]}"""  # noqa: E501
 
 
 def test_f28_the_format_of_the_first_release_is_read(users):

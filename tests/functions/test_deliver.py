@@ -423,6 +423,19 @@ def test_f56_a_message_of_an_older_run_is_superseded_without_a_call(publish, bat
     assert run.fates() == [Fate.SUPERSEDED] * 2
 
 
+def test_f56_a_commit_that_was_never_published_takes_nothing_from_what_was_published_before_it(
+    publish, batch_of, fake_braze, connector
+):
+    run, braze = publish([upsert("ann")]), fake_braze()
+    batch = batch_of(run)
+    committed(run, 2)
+    pointer = Pointer.model_validate_json(run.storage.get("output/braze/state/_current.json").data)
+    unpublished = pointer.model_copy(update={"version": 3, "manifest": "nowhere.json", "previous": pointer.manifest})
+    run.storage.put("output/braze/state/_current.json", unpublished.to_json().encode())
+    deliver(batch, connector, braze, open_storage)
+    assert (braze.told, run.fates()) == ([], [Fate.SUPERSEDED])
+
+
 @pytest.mark.parametrize("changes", [{"is_published": False}, {"acknowledge": "onWrite"}])
 def test_what_is_not_published_or_read_by_someone_else_supersedes_nothing(
     publish, batch_of, fake_braze, connector, changes
