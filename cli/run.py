@@ -13,7 +13,9 @@ from cli import embedded, local_spark
 from cli.console import Voice
 from connectors import registry
 from connectors.base import Connector, Destination
+from connectors.contract import layout
 from connectors.contract.layout import JobFolder, LayoutError
+from connectors.contract.run_record import RunRecord, read_record
 from connectors.contract.storage import open_storage
 from connectors.http import Sender
 
@@ -35,13 +37,35 @@ def local_folder(text: str) -> JobFolder:
     """
     if text.startswith("s3://"):
         raise UsageError("this release runs job folders on this machine only; on AWS, start the Glue job")
+    return any_folder(text)
+
+
+def any_folder(text: str) -> JobFolder:
+    """A job folder on this machine or on S3, by its address.
+
+    Raises:
+        UsageError: It is not there, or is not shaped like one.
+    """
     path = Path(text).expanduser().absolute()
-    if not path.is_dir():
+    is_remote = text.startswith("s3://")
+    if not is_remote and not path.is_dir():
         raise UsageError(f"there is no folder {path}")
     try:
-        return JobFolder.parse(os.path.normpath(path))
+        return JobFolder.parse(text if is_remote else os.path.normpath(path))
     except LayoutError as error:
         raise UsageError(str(error)) from error
+
+
+def plan_of(folder: JobFolder, run_id: str) -> RunRecord:
+    """A plan that was made before.
+
+    Raises:
+        UsageError: There is none of that name.
+    """
+    plan = read_record(open_storage(folder.root), layout.plan_record(run_id))
+    if plan is None:
+        raise UsageError(f"there is no plan {run_id} in {folder.root}; make one: recsync plan {folder.root}")
+    return plan
 
 
 def check_config(folder: JobFolder) -> tuple[list[str], list[str]]:
@@ -55,11 +79,15 @@ def check_config(folder: JobFolder) -> tuple[list[str], list[str]]:
         return str(error).splitlines(), []
 
 
-def run_job(folder: JobFolder, voice: Voice, *, is_full: bool = False) -> RunResult:
+def run_job(
+    folder: JobFolder, voice: Voice, *, is_full: bool = False, is_plan: bool = False, plan: RunRecord | None = None
+) -> RunResult:
     """Run a job here, on Spark in local mode.
 
     Args:
         is_full: Send everyone once, whatever he was told.
+        is_plan: Only say what would be done.
+        plan: Run only where everything still is as it was for this plan.
 
     Raises:
         SyncError: There is nothing to run on; nothing was changed.
@@ -72,7 +100,9 @@ def run_job(folder: JobFolder, voice: Voice, *, is_full: bool = False) -> RunRes
     def report(text: str) -> None:
         voice.warn(text.removeprefix("warning: ")) if text.startswith("warning: ") else voice.stage(text)
 
-    return sync.run(glue.session(), folder, now=datetime.now(UTC), report=report, is_full=is_full)
+    is_full = is_full or bool(plan and plan.is_full)
+    now = datetime.now(UTC)
+    return sync.run(glue.session(), folder, now=now, report=report, is_full=is_full, is_plan=is_plan, plan=plan)
 
 
 def deliver_job(folder: JobFolder, connector: Connector, voice: Voice) -> list[embedded.Delivery]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from connectors.contract.held import Held, let_go, newest_held
+from connectors.contract.held import Held, InputObject, let_go, newest_held
+from connectors.contract.run_record import RunRecord
 from connectors.contract.storage import Storage
 from glue_jobs import state
 from glue_jobs.errors import OutOfDateError
@@ -44,10 +46,8 @@ def approve(storage: Storage, connector: str, run_id: str | None = None) -> Appr
             f"{connector}: run {held.run_id} was held before version {pointer.version} was committed; run the job again"
         )
     if changed := list(changed_since(held.inputs)):
-        more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
         raise OutOfDateError(
-            f"{connector}: {', '.join(changed[:_SHOWN])}{more} changed since run {held.run_id} read it; "
-            "run the job again"
+            f"{connector}: {_shown(changed)} changed since run {held.run_id} read it; run the job again"
         )
     Proposal(Committed(pointer.pointer, held.tag), held.pointer, held.manifest).commit(storage)
     let_go(storage, connector)
@@ -63,6 +63,34 @@ def discard(storage: Storage, connector: str, run_id: str | None = None) -> Held
     held = _held(storage, connector, run_id)
     let_go(storage, connector)
     return held
+
+
+def check_plan(plan: RunRecord, inputs: Sequence[InputObject], storage: Storage) -> None:
+    """A run does what a plan said only where everything is as it was.
+
+    Args:
+        inputs: What the run is about to read.
+
+    Raises:
+        OutOfDateError: An object is another one, or something was committed since.
+    """
+    was = {(one.root, one.key): one.mark for one in plan.inputs}
+    now = {(one.root, one.key): one.mark for one in inputs}
+    changed = [
+        f"{root}/{key}" for root, key in sorted(was.keys() | now.keys()) if was.get((root, key)) != now.get((root, key))
+    ]
+    changed += [
+        f"the committed version of {one.connector}"
+        for one in plan.connectors
+        if one.outcome == "planned" and state.read_pointer(storage, one.connector).tag != one.tag
+    ]
+    if changed:
+        raise OutOfDateError(f"{_shown(changed)} changed since plan {plan.run_id} was made; make another one")
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def _held(storage: Storage, connector: str, run_id: str | None) -> Held:

@@ -16,6 +16,7 @@ from connectors.contract.layout import JobFolder
 from connectors.contract.run_record import ConnectorRecord, RunRecord, write_record
 from connectors.contract.storage import Entry, Storage, open_storage
 from glue_jobs import inference, output, recording, state
+from glue_jobs.approval import check_plan
 from glue_jobs.attribute import meet, numbered, unmatched_items, users_of_items, users_of_lines
 from glue_jobs.config import load_config
 from glue_jobs.decorate import Catalogue
@@ -119,6 +120,7 @@ def run(
     report: Report,
     is_full: bool = False,
     is_plan: bool = False,
+    plan: RunRecord | None = None,
 ) -> RunResult:
     """Run a job for every connector of its config.json, and keep a record of it.
 
@@ -127,6 +129,7 @@ def run(
         report: Is told each stage in a sentence.
         is_full: Send everyone once, whatever he was told; needs no readable snapshot.
         is_plan: Only say what would be done. Nothing is written but the record.
+        plan: Run only where everything still is as it was for this plan.
 
     Raises:
         SyncError: There is nothing to run on; nothing was changed.
@@ -138,6 +141,8 @@ def run(
         work_on = DryStorage(storage) if is_plan else storage
         job = JobRun(folder, work_on, config, now, run_id, is_full)
         this = _work(job, spark, stages, alias_key(storage), is_plan=is_plan)
+        if plan is not None:
+            check_plan(plan, this.inputs, storage)
         ends = _ends(this)
     except SyncError as error:
         write_record(storage, key, recording.of_nothing(folder, run_id, now, stages, error))

@@ -97,6 +97,17 @@ def new_run_id(now: datetime) -> str:
     return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
+def time_of_run(run_id: str) -> datetime:
+    """When a run began, by its name.
+
+    Raises:
+        LayoutError: The text is not a run id.
+    """
+    if _RUN_ID.fullmatch(run_id) is None:
+        raise LayoutError(f"run id {run_id!r} should look like 20260131T020000Z-3f9a2c")
+    return datetime.strptime(run_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
 def partition(run_id: str) -> str:
     """``year=/month=/day=/time=`` of a run. The run's random digits ride along, so no two runs share one.
 

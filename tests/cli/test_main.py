@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from datetime import UTC, datetime
 
 import pytest
 
@@ -12,12 +13,14 @@ from cli import main, run
 from cli.emulators.braze import BrazeEmulator
 from cli.emulators.braze_account import Answer
 from cli.local_spark import JavaError
+from cli.options import app
 from connectors.contract.receipts import Fate
+from connectors.contract.run_record import RunRecord
 from connectors.contract.storage import StorageError
 from glue_jobs import errors
 from glue_jobs.sync import RunResult, SyncResult
 
-COMMANDS = ["validate", "run", "deliver", "demo", "version"]
+COMMANDS = ["validate", "plan", "run", "deliver", "approve", "discard", "status", "runs", "demo", "version"]
 
 
 @pytest.fixture
@@ -53,14 +56,22 @@ def job_run(monkeypatch):
     """Have the job of `recsync run` end like this, without Spark."""
 
     def ends(result):
-        def run_job(folder, voice, *, is_full):
+        def run_job(folder, voice, **_):
             if isinstance(result, BaseException):
                 raise result
-            return result if isinstance(result, RunResult) else RunResult([result])
+            return result if isinstance(result, RunResult) else ended([result])
 
-        monkeypatch.setattr(main, "run_job", run_job)
+        monkeypatch.setattr(run, "run_job", run_job)
 
     return ends
+
+
+def ended(synced=(), *, held=(), stopped=None):
+    """How a run ended, with its record."""
+    codes = [*(error.exit_code for error in (stopped or {}).values()), *(errors.HELD for _ in held)]
+    at = datetime(2026, 11, 21, 4, tzinfo=UTC)
+    record = RunRecord(run_id="r", job="j", started_at=at, finished_at=at, exit_code=errors.gravest(codes))
+    return RunResult(record, synced, held, stopped or {})
 
 
 def figures_of(text: str) -> dict[str, str]:
@@ -73,11 +84,14 @@ def figures_of(text: str) -> dict[str, str]:
 def test_every_command_explains_itself_with_an_example(recsync, command):
     code, out, _ = recsync(command, "--help")
     assert code == 0
-    assert f"Example: recsync {command}" in " ".join(out.split())
+    (begin,) = (number for number, line in enumerate(out.splitlines()) if line == "  Examples:")
+    examples = out.splitlines()[begin + 1 : begin + 3]
+    assert begin == 2
+    assert all(line.startswith(f"    recsync {command}") for line in examples)
 
 
 def test_every_command_is_in_the_list_above(recsync):
-    assert {command.callback.__name__ for command in main.app.registered_commands} == set(COMMANDS)
+    assert {command.callback.__name__ for command in app.registered_commands} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("words", [[], ["--help"]])
@@ -148,7 +162,7 @@ def test_delivery_prints_its_figures(recsync, publish, braze, folder):
     code, out, err = recsync("deliver", folder)
     assert code == 0
     assert figures_of(out) == {"sent": "3", "delivered": "3", "rejected": "0", "waiting": "0", "requests": "2"}
-    assert err.splitlines()[-1] == f"next: recsync run {folder}"
+    assert err.splitlines()[-1] == f"next: recsync status {folder}"
     assert published.fates() == [Fate.DELIVERED] * 3
     assert braze.account.profiles.keys() == {"ann", "bob", "cleo"}
 
@@ -201,7 +215,7 @@ def test_the_next_command_can_be_pasted(recsync, publish, tmp_path, folder):
     moved = spaced / "etl_jobs" / "user_personalization" / "demo"
     code, _, err = recsync("deliver", moved)
     assert code == 0
-    assert shlex.split(err.splitlines()[-1]) == ["next:", "recsync", "run", str(moved)]
+    assert shlex.split(err.splitlines()[-1]) == ["next:", "recsync", "status", str(moved)]
 
 
 def test_a_newer_run_waits_while_an_older_one_does(recsync, publish, braze, folder, monkeypatch):
@@ -320,7 +334,7 @@ def test_an_error_is_one_sentence_and_its_exit_code(recsync, folder, job_run, er
 def test_a_connector_that_stopped_is_told_beside_one_that_committed(recsync, folder, job_run):
     folder.mkdir(parents=True)
     done = SyncResult("braze", "20261121T040000Z-3f9a2c", 1, {"records": 7}, "m")
-    job_run(RunResult([done], {"webhook": errors.ConflictError("another run committed")}))
+    job_run(ended([done], stopped={"webhook": errors.ConflictError("another run committed")}))
     code, out, err = recsync("run", folder, "--output", "json")
     assert code == 4
     assert json.loads(out)["stopped"] == {"webhook": "another run committed"}

@@ -1,0 +1,98 @@
+"""approve, discard: a person's word about what a guard held."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+
+import typer
+
+from cli import show
+from cli.console import Output, Voice
+from cli.options import ConnectorOption, Folder, NoColorOption, OutputOption, QuietOption, RunOption, YesOption, command
+from cli.run import UsageError, any_folder
+from connectors.contract.held import Held, newest_held
+from connectors.contract.storage import Storage, open_storage
+
+
+@command(
+    "recsync approve sample/etl_jobs/related_items/similar_items",
+    "recsync approve --yes --connector braze sample/etl_jobs/user_personalization/for_you",
+)
+def approve(
+    folder: Folder,
+    connector: ConnectorOption = None,
+    run: RunOption = None,
+    yes: YesOption = False,
+    output: OutputOption = Output.TEXT,
+    quiet: QuietOption = False,
+    no_color: NoColorOption = False,
+) -> None:
+    """Commit and publish the run that a guard held: exactly that, or nothing if something changed. Needs no Spark."""
+    from glue_jobs import approval
+
+    voice, storage = Voice(output, quiet, no_color), open_storage(any_folder(folder).root)
+    done = []
+    for held in _waiting(storage, connector, run):
+        show.held_numbers(held, voice)
+        _ask(f"Publish run {held.run_id} for {held.connector}: {held.manifest.counts['records']} record(s)?", yes)
+        done.append(approval.approve(storage, held.connector, held.run_id))
+        voice.stage(f"{held.connector}: published run {held.run_id} as version {held.manifest.version}")
+    voice.data({"approved": [{"connector": one.held.connector, "run": one.held.run_id} for one in done]})
+    voice.next(f"recsync deliver {shlex.quote(folder)}")
+
+
+@command(
+    "recsync discard sample/etl_jobs/related_items/similar_items",
+    "recsync discard --yes --connector braze sample/etl_jobs/user_personalization/for_you",
+)
+def discard(
+    folder: Folder,
+    connector: ConnectorOption = None,
+    run: RunOption = None,
+    yes: YesOption = False,
+    output: OutputOption = Output.TEXT,
+    quiet: QuietOption = False,
+    no_color: NoColorOption = False,
+) -> None:
+    """Forget the run that a guard held. Nobody is told anything; the next run decides anew. Needs no Spark."""
+    from glue_jobs import approval
+
+    voice, storage = Voice(output, quiet, no_color), open_storage(any_folder(folder).root)
+    done = []
+    for held in _waiting(storage, connector, run):
+        _ask(f"Forget run {held.run_id} for {held.connector}?", yes)
+        done.append(approval.discard(storage, held.connector, held.run_id))
+        voice.stage(f"{held.connector}: run {held.run_id} is forgotten")
+    voice.data({"discarded": [{"connector": one.connector, "run": one.run_id} for one in done]})
+    voice.next(f"recsync run {shlex.quote(folder)}")
+
+
+def _waiting(storage: Storage, connector: str | None, run_id: str | None) -> list[Held]:
+    """The held runs that are meant.
+
+    Raises:
+        OutOfDateError: There is none.
+    """
+    from glue_jobs.errors import OutOfDateError
+
+    names = [connector] if connector else sorted({entry.key.split("/")[1] for entry in storage.list("held/")})
+    found = [held for name in names if (held := newest_held(storage, name))]
+    if not found:
+        raise OutOfDateError(f"no run of {storage.root} is held{f' for {connector}' if connector else ''}")
+    if run_id and run_id not in {held.run_id for held in found}:
+        raise OutOfDateError(f"run {run_id} is not held; run {found[0].run_id} is")
+    return [held for held in found if run_id in (None, held.run_id)]
+
+
+def _ask(question: str, yes: bool) -> None:
+    """Go on only after a yes.
+
+    Raises:
+        UsageError: There is nobody to ask.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("this needs a yes: type it on a terminal, or give --yes")
+    typer.confirm(question, abort=True, err=True)

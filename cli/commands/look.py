@@ -1,0 +1,60 @@
+"""status, runs: how a job stands. Neither needs Spark."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated
+
+import typer
+
+from cli import show
+from cli.console import Output, Voice
+from cli.options import Folder, NoColorOption, OutputOption, QuietOption, command
+from cli.run import any_folder
+from cli.status import read_status
+from connectors.contract import layout
+from connectors.contract.run_record import read_record, run_ids
+from connectors.contract.storage import open_storage
+
+_LOST_SOME = 5
+
+
+@command(
+    "recsync status sample/etl_jobs/related_items/similar_items",
+    "recsync status --output json s3://shop-connector/etl_jobs/user_personalization/for_you",
+)
+def status(
+    folder: Folder, output: OutputOption = Output.TEXT, quiet: QuietOption = False, no_color: NoColorOption = False
+) -> None:
+    """Say how a job stands: what was committed, what became of it, what waits, rests, is held or in trouble."""
+    voice, storage = Voice(output, quiet, no_color), open_storage(any_folder(folder).root)
+    found = read_status(storage)
+    for one in found:
+        show.status(one, voice)
+    voice.data({"connectors": [one.data() for one in found]})
+    if not found:
+        voice.stage("this job has not run yet")
+        voice.next(f"recsync run {shlex.quote(folder)}")
+    for one in found:
+        if command := one.next_command(shlex.quote(folder)):
+            voice.next(command)
+    raise typer.Exit(_LOST_SOME if any(one.fates["rejected"] + one.fates["deadLettered"] for one in found) else 0)
+
+
+@command(
+    "recsync runs sample/etl_jobs/related_items/similar_items",
+    "recsync runs --limit 30 --output json s3://shop-connector/etl_jobs/user_personalization/for_you",
+)
+def runs(
+    folder: Folder,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, newest first.")] = 10,
+    output: OutputOption = Output.TEXT,
+    quiet: QuietOption = False,
+    no_color: NoColorOption = False,
+) -> None:
+    """List the newest runs of a job, and how each ended."""
+    voice, storage = Voice(output, quiet, no_color), open_storage(any_folder(folder).root)
+    found = [read_record(storage, layout.run_record(run_id)) for run_id in run_ids(storage)[:limit]]
+    records = [record for record in found if record]
+    show.runs(records, voice)
+    voice.data({"runs": [record.model_dump(by_alias=True, mode="json") for record in records]})

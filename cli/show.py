@@ -1,0 +1,171 @@
+"""Runs, plans and statuses as a person reads them on a terminal."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cli.console import Voice
+from cli.status import Status
+from connectors.contract.held import GuardReading, Held
+from connectors.contract.run_record import ConnectorRecord, Estimate, ItemCount, RunRecord, Sample
+
+if TYPE_CHECKING:
+    from glue_jobs.errors import SyncError
+    from glue_jobs.sync import RunResult, SyncResult
+
+_SHOWN_ITEMS, _SHOWN_IDS = 5, 5
+# What a plan counts, in the order a person asks.
+_PLANNED = ("records", "new", "changed", "repeated", "refreshed", "cleared", "unchanged", "resting", "gone", "failed")
+
+
+def synced(result: SyncResult, voice: Voice) -> None:
+    """What a run committed."""
+    title = f"{result.connector}: run {result.run_id}, version {result.version}"
+    voice.table(title, ["", "count"], [[name, value] for name, value in result.counts.items()])
+    if not result.counts["records"]:
+        voice.stage(f"{result.connector}: nothing to send, 0 records: every user was told this before")
+
+
+def held(one: Held, folder: str, voice: Voice) -> None:
+    """What a guard held, and the two commands that decide about it."""
+    held_numbers(one, voice)
+    words = f"--connector {one.connector} --run {one.run_id} {shlex.quote(folder)}"
+    voice.warn(f"{one.connector}: run {one.run_id} is held, nothing is committed; it waits for your word")
+    voice.next(f"recsync approve {words}")
+    voice.next(f"recsync discard {words}")
+
+
+def held_numbers(one: Held, voice: Voice) -> None:
+    """Why a run is held."""
+    guards(f"{one.connector}: run {one.run_id}, {one.manifest.counts['records']} record(s)", one.guards, voice)
+
+
+def guards(title: str, readings: Sequence[GuardReading], voice: Voice) -> None:
+    """What each guard says."""
+    rows = [
+        [
+            reading.name,
+            f"{reading.number:.4g}",
+            f"{reading.limit:.4g}",
+            "HOLDS" if reading.is_breached else "",
+            reading.note,
+        ]
+        for reading in readings
+    ]
+    voice.table(title, ["guard", "number", "limit", "", "of"], rows)
+
+
+def stopped(reasons: Mapping[str, SyncError], voice: Voice) -> None:
+    """Why connectors stopped."""
+    for connector, error in reasons.items():
+        voice.fail(f"{connector}: {error}")
+
+
+def result_data(result: RunResult) -> dict[str, Any]:
+    """A run for a program."""
+    return {
+        "runs": [{**vars(one), "counts": dict(one.counts)} for one in result.synced],
+        "held": [one.model_dump(by_alias=True, mode="json", include=_HELD) for one in result.held],
+        "stopped": {name: str(error) for name, error in result.stopped.items()},
+    }
+
+
+_HELD = {"connector", "run_id", "guards", "held_at"}
+
+
+def planned(one: ConnectorRecord, voice: Voice) -> None:
+    """What a run would do for one connector."""
+    if one.outcome == "stopped":
+        voice.warn(f"{one.connector}: cannot preview: {one.reason}")
+        return
+    rows = [[name, one.counts[name]] for name in _PLANNED if name in one.counts]
+    rows += [[name, count] for name, count in one.counts.items() if name.startswith("holdout") and count]
+    voice.table(f"{one.connector}: what a run would do", ["", "users"], rows)
+    if one.fields:
+        fields = sorted(one.fields.items(), key=lambda pair: -pair[1])
+        voice.table("Fields that differ", ["field", "users"], [list(pair) for pair in fields])
+    movers("Items that more users would have", one.gained, voice)
+    movers("Items that fewer users would have", one.lost, voice)
+    if one.estimate and one.counts.get("records"):
+        estimate(one.estimate, voice)
+    if one.guards:
+        guards("Guards", one.guards, voice)
+    samples(one.samples, voice)
+
+
+def movers(title: str, items: Sequence[ItemCount], voice: Voice) -> None:
+    """The first of some items."""
+    if items:
+        voice.table(title, ["item", "users"], [[item.item_id, item.users] for item in items[:_SHOWN_ITEMS]])
+
+
+def estimate(cost: Estimate, voice: Voice) -> None:
+    """What sending costs."""
+    rows: list[list[object]] = [["requests", cost.requests]]
+    rows += [["minutes at the destination's rate", cost.minutes]] if cost.minutes is not None else []
+    rows += [[f"billed for {name}", count] for name, count in cost.units.items()]
+    voice.table(f"Cost, worked out from {cost.measured} record(s)", ["", "count"], rows)
+
+
+def samples(found: Sequence[Sample], voice: Voice) -> None:
+    """Some users, before and after."""
+    rows = [[one.user, one.verdict, _ids(one.before), _ids(_after(one))] for one in found]
+    if rows:
+        voice.table("Some of the users", ["user", "why", "before", "after"], rows)
+
+
+def _after(one: Sample) -> list[str] | None:
+    return None if one.after is None else [str(item["itemId"]) for item in one.after]
+
+
+def _ids(ids: Sequence[str] | None) -> str:
+    if not ids:
+        return "-"
+    more = f" +{len(ids) - _SHOWN_IDS}" if len(ids) > _SHOWN_IDS else ""
+    return " ".join(ids[:_SHOWN_IDS]) + more
+
+
+def status(one: Status, voice: Voice) -> None:
+    """How a connector of a job stands."""
+    rows: list[list[object]] = [
+        ["committed", f"version {one.version}, run {one.run_id}" if one.version else "nothing yet"]
+    ]
+    rows += [["users known", one.users], *([name, count] for name, count in sorted(one.fates.items()) if count)]
+    rows += [["resting", one.resting]] if one.resting else []
+    rows += [["parts enqueued", f"{one.enqueued} of {one.parts}"]] if one.parts and one.enqueued else []
+    rows += [["last run", _last(one)]] if one.last else []
+    voice.table(one.connector, ["", ""], rows)
+    if one.trouble:
+        voice.warn(f"{one.connector}: {one.trouble}")
+    if not one.is_published:
+        voice.warn(f"{one.connector}: run {one.run_id} was committed and never published; the next run makes it good")
+    if one.held:
+        voice.warn(f"{one.connector}: run {one.held.run_id} is held since {one.held.held_at:%Y-%m-%d %H:%M} UTC")
+    if one.health:
+        voice.warn(f"{one.connector}: in trouble since {one.health.since:%Y-%m-%d %H:%M} UTC: {one.health.reason}")
+
+
+def _last(one: Status) -> str:
+    if one.last is None:
+        return ""
+    mine = one.last.of(one.connector)
+    return f"{one.last.run_id}: {mine.outcome if mine else one.last.reason or 'stopped'}"
+
+
+def runs(records: Sequence[RunRecord], voice: Voice) -> None:
+    """Runs, a line a connector."""
+    rows = [
+        [
+            record.run_id,
+            one.connector,
+            one.outcome,
+            one.counts.get("records", 0),
+            one.counts.get("users", 0),
+            one.reason[:60],
+        ]
+        for record in records
+        for one in record.connectors or [ConnectorRecord(connector="-", outcome="stopped", reason=record.message)]
+    ]
+    voice.table("Runs, newest first", ["run", "connector", "ended", "records", "users", "why"], rows)

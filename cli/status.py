@@ -1,0 +1,136 @@
+"""How a job stands, read from its folder alone. No Spark."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from connectors.contract import layout
+from connectors.contract.health import Health, read_health
+from connectors.contract.held import Held, newest_held
+from connectors.contract.manifest import RunManifest
+from connectors.contract.receipts import Fate, read_ledger
+from connectors.contract.run_record import RunRecord, read_record, run_ids
+from connectors.contract.storage import Storage
+from functions.enqueue import Marker
+from glue_jobs import state
+from glue_jobs.delta import REST_AFTER
+from glue_jobs.errors import StateError
+from glue_jobs.tables import USER_ARROW, read_table
+
+_FATES = {
+    Fate.DELIVERED: "delivered",
+    Fate.REJECTED: "rejected",
+    Fate.SUPERSEDED: "superseded",
+    Fate.DEAD_LETTERED: "deadLettered",
+    Fate.OPEN: "waiting",
+}
+
+
+@dataclass
+class Status:
+    """One connector of a job.
+
+    Attributes:
+        version: The committed version; 0 before the first.
+        since: When it was committed; None before the first.
+        is_published: Whether anyone was told of the commit.
+        fates: What became of its records, by outcome.
+        parts: Its parts, and `enqueued` those that enqueue has handed over.
+        resting: Users who are left alone after too many refusals.
+        users: Users the snapshot knows.
+        held: The run that waits for a yes.
+        health: The trouble the destination is in.
+        last: The newest run's record.
+        trouble: What of the state cannot be read, in a sentence.
+    """
+
+    connector: str
+    version: int = 0
+    run_id: str = ""
+    since: datetime | None = None
+    is_published: bool = True
+    fates: Counter[str] = field(default_factory=Counter)
+    parts: int = 0
+    enqueued: int = 0
+    resting: int = 0
+    users: int = 0
+    held: Held | None = None
+    health: Health | None = None
+    last: RunRecord | None = None
+    trouble: str = ""
+
+    def data(self) -> dict[str, Any]:
+        """The same for a program."""
+        last = self.last.of(self.connector) if self.last else None
+        return {
+            "connector": self.connector,
+            "version": self.version,
+            "run": self.run_id,
+            "since": self.since.isoformat() if self.since else None,
+            "published": self.is_published,
+            "records": {name: self.fates[name] for name in _FATES.values()},
+            "parts": self.parts,
+            "partsEnqueued": self.enqueued,
+            "users": self.users,
+            "resting": self.resting,
+            "held": self.held.run_id if self.held else None,
+            "health": self.health.reason if self.health else None,
+            "lastRun": {"run": self.last.run_id, "outcome": last.outcome if last else "stopped"} if self.last else None,
+            "trouble": self.trouble,
+        }
+
+    def next_command(self, folder: str) -> str:
+        """What a person would type next; empty when all is well."""
+        if self.trouble:
+            return f"recsync run --full {folder}"
+        if self.held:
+            return f"recsync approve --connector {self.connector} {folder}"
+        return f"recsync deliver {folder}" if self.fates["waiting"] else ""
+
+
+def read_status(storage: Storage) -> list[Status]:
+    """Every connector that has anything in a job folder, by name."""
+    records = [read_record(storage, layout.run_record(run_id)) for run_id in run_ids(storage)[:1]]
+    last = records[0] if records else None
+    names = {entry.key.split("/")[1] for folder in ("output/", "held/") for entry in storage.list(folder)}
+    names |= {one.connector for one in last.connectors} if last else set()
+    return [_of_connector(storage, name, last) for name in sorted(names)]
+
+
+def _of_connector(storage: Storage, connector: str, last: RunRecord | None) -> Status:
+    health, _ = read_health(storage, connector)
+    found = Status(connector, held=newest_held(storage, connector), health=health, last=last)
+    try:
+        committed = state.read_pointer(storage, connector)
+        if committed.pointer is None:
+            return found
+        found.version, found.run_id = committed.version, committed.pointer.run_id
+        found.since, found.users = layout.time_of_run(committed.pointer.run_id), committed.pointer.rows
+        for file in committed.pointer.snapshot:
+            rejections = read_table(storage, file, USER_ARROW)["rejections"].to_pylist()
+            found.resting += sum(count >= REST_AFTER for count in rejections)
+        manifest = state.read_manifest(storage, committed.pointer.manifest)
+    except StateError as error:
+        found.trouble = str(error)
+        return found
+    found.is_published = manifest is not None
+    if manifest is not None:
+        _add_delivery(found, storage, manifest)
+    return found
+
+
+def _add_delivery(found: Status, storage: Storage, manifest: RunManifest) -> None:
+    if manifest.acknowledge == "onDelivery":
+        counts = read_ledger(storage, manifest).counts()
+        found.fates = Counter({_FATES[fate]: count for fate, count in counts.items()})
+    found.parts = len(manifest.files)
+    found.enqueued = sum(marker.done for marker in _markers(storage, manifest))
+
+
+def _markers(storage: Storage, manifest: RunManifest) -> Iterator[Marker]:
+    for entry in storage.list(f"enqueued/{manifest.connector}/run={manifest.run_id}/"):
+        yield Marker.model_validate_json(storage.get(entry.key).data)
