@@ -14,7 +14,7 @@ from typing import Any, cast
 from pyspark.sql import DataFrame, SparkSession
 
 from connectors.contract import layout
-from connectors.contract.storage import Entry, LocalStorage, Storage, open_storage
+from connectors.contract.storage import Entry, Storage, open_storage
 from glue_jobs.errors import ConfigError, NoInputError
 from glue_jobs.schemas import BATCH_LINE
 from glue_jobs.sources import MAX_LINE_BYTES, LineError, check_packing, decoded_object, parsed_lines, shown
@@ -91,7 +91,7 @@ def _batch_storage(address: str, job_folder: Storage) -> Storage:
     is_relative = not address.startswith("s3://") and not Path(address).is_absolute()
     if not is_relative:
         return open_storage(address)
-    if not isinstance(job_folder, LocalStorage):
+    if job_folder.root.startswith("s3://"):
         raise ConfigError(f"batchInferencePath is {address!r}; beside a job folder on S3 it should start with s3://")
     try:
         return open_storage(f"{job_folder.root}/{layout.check_key(address.rstrip('/'))}")

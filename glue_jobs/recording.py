@@ -32,7 +32,7 @@ class Stages:
 
     def taken(self) -> list[Stage]:
         """Each stage so far, with its seconds."""
-        ends = [*(at_s for _, at_s in self._said[1:]), self._clock()]
+        ends = [at_s for _, at_s in [*self._said, ("", self._clock())]][1:]
         return [
             Stage(name=name, seconds=round(end - at_s, 2)) for (name, at_s), end in zip(self._said, ends, strict=True)
         ]

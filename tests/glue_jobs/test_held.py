@@ -161,7 +161,7 @@ def test_a_run_leaves_a_record_that_names_nobody(shop):
     assert all(one.before == ["x", "y"] and one.changed == ["price"] for one in told.samples)
     text = (shop.path / layout.run_record(record.run_id)).read_text()
     assert not [user for user in USERS if user in text]
-    assert [stage.name for stage in record.stages][0].startswith("reading 1 file(s)")
+    assert record.stages[0].name.startswith("reading 1 file(s)")
 
 
 def test_a_run_without_input_leaves_a_record_too(shop):
