@@ -146,7 +146,9 @@ def test_a_run_refuses_a_plan_that_something_has_changed_since(shop):
     with pytest.raises(OutOfDateError, match="the committed version of braze changed since plan"):
         check_plan(plan, plan.inputs, storage)
     cut_mapping(shop, USERS[:57])
-    with pytest.raises(OutOfDateError, match=r"user_item_mapping/part-0001\.csv, the committed version of braze changed since plan"):
+    with pytest.raises(
+        OutOfDateError, match=r"user_item_mapping/part-0001\.csv, the committed version of braze changed since plan"
+    ):
         check_plan(plan, shop.result(is_plan=True).record.inputs, storage)
 
 
