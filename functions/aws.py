@@ -112,10 +112,11 @@ def _make_wait(message_id: str, handle: str, wait_s: float) -> None:
         _LOGGER.warning("wait not set", extra=extra)
 
 
-def count(name: str, value: int, connector: str) -> None:
-    """Count something of a connector, as a metric."""
+def count(name: str, value: int, connector: str = "") -> None:
+    """Count something, as a metric; of a connector where one is named."""
     with single_metric(name=name, unit=MetricUnit.Count, value=value, namespace="recsync") as metric:
-        metric.add_dimension("Connector", connector)
+        if connector:
+            metric.add_dimension("Connector", connector)
 
 
 def log(message: str, **fields: Any) -> None:

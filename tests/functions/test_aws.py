@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import boto3
 import pytest
@@ -214,6 +215,22 @@ def test_only_the_bad_event_of_a_batch_comes_back(published, queue_url):
     assert list(handles_of(received(queue_url))) == ["ann"]
 
 
+def notified(*runs) -> str:
+    """The notification that S3 itself sends, for the manifests of some runs."""
+    places = [{"bucket": {"name": "shop"}, "object": {"key": quote_plus(f"{FOLDER}/{run.key}")}} for run in runs]
+    return json.dumps({"Records": [{"eventName": "ObjectCreated:Put", "s3": place} for place in places]})
+
+
+def test_f36_every_run_of_a_notification_is_enqueued_also_after_one_that_cannot_be(published, queue_url, log):
+    ann, bob, cid = (published([upsert(user)], run_id=f"20261121T04000{at}Z-3f9a2c") for at, user in enumerate("abc"))
+    ann.storage.delete(ann.key)
+    cid.storage.delete(cid.key)
+    assert enqueue_all(sqs_event(notified(ann, bob, cid)), None) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    assert list(handles_of(received(queue_url))) == ["b"]
+    [failed] = [line for line in log() if line["level"] == "ERROR"]
+    assert f"{ann.key} is not there" in failed["exception"] and f"{cid.key} is not there" in failed["exception"]
+
+
 def test_a_batch_of_nothing_but_bad_events_comes_back_whole_without_an_error(published, monkeypatch):
     monkeypatch.delenv("WORK_QUEUE_URL", raising=False)
     event = sqs_event("no json", created(published([upsert("ann")])))
@@ -221,10 +238,12 @@ def test_a_batch_of_nothing_but_bad_events_comes_back_whole_without_an_error(pub
     assert failures == [{"itemIdentifier": "m0"}, {"itemIdentifier": "m1"}]
 
 
-def test_events_of_other_objects_are_ignored_and_logged(queue_url, log):
+def test_f36_events_of_other_objects_are_ignored_logged_and_counted(queue_url, log, capsys):
     detail = {"bucket": {"name": "shop"}, "object": {"key": f"{FOLDER}/output/braze/state/_current.json"}}
-    assert enqueue_all(sqs_event(json.dumps({"detail": detail})), None) == NOTHING_FAILED
-    assert [line["message"] for line in log()] == ["event ignored"]
+    assert enqueue_all(sqs_event(json.dumps({"detail": detail}), '{"Records": [1, 2]}'), None) == NOTHING_FAILED
+    assert [(line["message"], line["count"]) for line in log()] == [("events ignored", 1), ("events ignored", 2)]
+    metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [metric["EventsIgnored"] for metric in metrics] == [[1.0], [2.0]]
     assert received(queue_url) == sqs_event()
 
 
