@@ -36,6 +36,8 @@ def forget_clients() -> None:
     stores._s3.cache_clear()
     aws._sqs.cache_clear()
     aws.sender.cache_clear()
+    aws.pause.cache_clear()
+    aws._connector.cache_clear()
     clear_caches()
 
 
@@ -262,7 +264,7 @@ def test_f43_a_bad_message_is_dead_lettered_with_its_reason_and_its_neighbours_g
     ]
     assert (dead["Body"], dead["MessageAttributes"]["reason"]["StringValue"]) == (
         "no json",
-        "unreadable: ValidationError",
+        "not_json",
     )
 
 
@@ -291,7 +293,7 @@ def test_f53_a_revoked_key_opens_the_circuit_and_nothing_is_dead_lettered(publis
     braze.account.api_key = "another"
     for _ in range(5):
         assert len(deliver.lambda_handler(event, None)["batchItemFailures"]) == 1
-    assert braze.account.stats.calls == 2
+    assert braze.account.stats.calls == 1
     assert all(25 <= wait <= 60 for wait in visibilities.values())
     assert "Messages" not in aws._sqs().receive_message(QueueUrl=os.environ["DEAD_LETTER_QUEUE_URL"])
 
@@ -316,7 +318,7 @@ def test_a_throttled_message_comes_back_after_the_time_braze_asked_for(published
     bob = handles_of(event)["bob"]
     [failure] = deliver.lambda_handler(event, None)["batchItemFailures"]
     assert failure["itemIdentifier"] == next(r["messageId"] for r in event["Records"] if r["receiptHandle"] == bob)
-    assert visibilities == {bob: 43}
+    assert 43 <= visibilities[bob] <= 51
     assert sorted(run.fates()) == [Fate.OPEN, Fate.DELIVERED, Fate.DELIVERED]
 
 
@@ -399,6 +401,7 @@ def test_no_user_no_key_and_no_event_ever_stands_in_a_log(published, queue_url, 
     event["Records"] += sqs_event(*bad)["Records"]
     deliver.lambda_handler(event, None)
     braze.account.api_key = "another"
+    aws.pause.cache_clear()
     deliver.lambda_handler(event, None)
     told = json.dumps(log()) + "".join(capfd.readouterr())
     assert "poison message" in told
