@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from connectors import registry
 from connectors.base import Connector, Destination
+from connectors.contract.storage import TRIES
 from connectors.errors import ConfigError
 from connectors.http import Sender
 from functions import settings
@@ -149,8 +150,9 @@ def log(message: str, **fields: Any) -> None:
 @functools.cache
 def _sqs() -> Any:
     import boto3
+    from botocore.config import Config
 
-    return boto3.client("sqs")
+    return boto3.client("sqs", config=Config(retries={"mode": "standard", "total_max_attempts": TRIES}))
 
 
 @functools.cache

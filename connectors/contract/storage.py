@@ -27,6 +27,8 @@ from connectors.contract.layout import LayoutError, check_key
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
+# How often a call is made that AWS cannot answer now: about 8 s of waits, 15 at the most.
+TRIES = 5
 _CONFLICT_TRIES = 5
 _NO_BUCKET = "NoSuchBucket"
 
@@ -224,9 +226,15 @@ class S3Storage:
                         yield Entry(key, item["Size"], item["ETag"], item["LastModified"])
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
-        """See Storage."""
+        """See Storage. A put whose answer was lost is repeated, and the repeat then meets what the first one wrote."""
         condition = {"IfNoneMatch": "*"} if if_absent else _matching(if_match)
-        return str(self._call("put_object", key, Body=data, **condition)["ETag"])
+        try:
+            return str(self._call("put_object", key, Body=data, **condition)["ETag"])
+        except ConflictError as error:
+            found = self.get(key) if _was_repeated(error.__cause__) else None
+            if found is None or found.data != data:
+                raise
+            return found.tag
 
     def delete(self, key: str, *, if_match: str | None = None) -> None:
         """See Storage."""
@@ -275,7 +283,28 @@ def _in_our_words(error: ClientError, operation: str, address: str, *, is_swap: 
         return ConflictError(f"{address} is not what was read")
     if status == 404 and code != _NO_BUCKET:
         return NotFoundError(f"{address} is not there")
-    return StorageError(f"S3 answered {code} to {operation} of {address}")
+    return StorageError(f"S3 answered {code} to {operation} of {address}{_fix(str(code), operation)}")
+
+
+_ACTIONS = {
+    "get_object": "s3:GetObject",
+    "put_object": "s3:PutObject",
+    "delete_object": "s3:DeleteObject",
+    "list_objects_v2": "s3:ListBucket",
+}
+
+
+def _fix(code: str, operation: str) -> str:
+    """What mends an error that no repeat mends."""
+    if code == "AccessDenied":
+        return f"; allow {_ACTIONS[operation]} there"
+    return "; the credentials have expired, get new ones" if code == "ExpiredToken" else ""
+
+
+def _was_repeated(error: BaseException | None) -> bool:
+    """Whether an answer is that of a repeat: the first one may have been carried out."""
+    response = getattr(error, "response", {})
+    return int(response.get("ResponseMetadata", {}).get("RetryAttempts", 0)) > 0
 
 
 class _BodyStream(io.RawIOBase):
@@ -302,10 +331,15 @@ class _BodyStream(io.RawIOBase):
 
 @functools.cache
 def _s3() -> Any:
-    """One client a process: building one costs more than most calls."""
-    import boto3
+    """One client a process: building one costs more than most calls.
 
-    return boto3.client("s3")
+    What S3 cannot answer now (503, 500, a cut connection) is tried again after backoff with full jitter.
+    Source: AWS SDKs reference guide, "Retry behavior", mode standard, read 2026-11-22.
+    """
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client("s3", config=Config(retries={"mode": "standard", "total_max_attempts": TRIES}))
 
 
 def _matching(tag: str | None) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import pickle
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -442,6 +443,111 @@ def test_f30_another_error_is_named_with_operation_and_address(s3, hook, operati
     with pytest.raises(StorageError, match=f"AccessDenied to {operation} of s3://bucket/job/a") as caught:
         call(s3)
     assert type(caught.value) is StorageError
+
+
+def unavailable(request: Any, **_: Any) -> AWSResponse:
+    """S3 in trouble, on the wire."""
+    return answered(request, 503, "SlowDown")
+
+
+def answered(request: Any, status: int, code: str) -> AWSResponse:
+    body = f"<Error><Code>{code}</Code><Message>prose</Message></Error>".encode()
+    return AWSResponse(request.url, status, {"content-type": "application/xml"}, Raw(body))
+
+
+class Raw(io.BytesIO):
+    """A body as urllib3 hands it over."""
+
+    def stream(self, **_: Any) -> Iterator[bytes]:
+        yield self.getvalue()
+
+
+class OnTheWire:
+    """Answers the first calls of an operation in S3's place; after them the emulator answers."""
+
+    def __init__(self, times: int, answer: Callable[..., Any] = unavailable) -> None:
+        self.calls = 0
+        self._times, self._answer = times, answer
+
+    def __call__(self, request: Any, **more: Any) -> AWSResponse | None:
+        self.calls += 1
+        return self._answer(request, **more) if self.calls <= self._times else None
+
+
+OPERATIONS = {
+    "GetObject": lambda s3: s3.get("a"),
+    "PutObject": lambda s3: s3.put("b", b"2"),
+    "DeleteObject": lambda s3: s3.delete("a"),
+    "ListObjectsV2": lambda s3: list(s3.list()),
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_f30_a_503_is_tried_again_after_growing_waits_with_jitter(s3, hook, waits, operation):
+    s3.put("a", b"1")
+    wire = OnTheWire(3)
+    hook(f"before-send.s3.{operation}", wire)
+    OPERATIONS[operation](s3)
+    assert (wire.calls, len(waits)) == (4, 3)
+    assert all(0 <= waited <= 2**turn for turn, waited in enumerate(waits))
+
+
+def test_f30_the_waits_are_drawn_anew_each_time(s3, hook, waits):
+    s3.put("a", b"1")
+    for _ in range(5):
+        hook("before-send.s3.GetObject", OnTheWire(1))
+        s3.get("a")
+    assert len(set(waits)) == 5
+
+
+def test_f30_a_503_that_stays_is_named(s3, hook, waits):
+    wire = OnTheWire(99)
+    hook("before-send.s3.GetObject", wire)
+    with pytest.raises(StorageError, match="SlowDown to get_object of s3://bucket/job/a"):
+        s3.get("a")
+    assert wire.calls == stores.TRIES
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "told"),
+    [
+        (403, "AccessDenied", "AccessDenied to get_object of s3://bucket/job/a; allow s3:GetObject there"),
+        (400, "ExpiredToken", "ExpiredToken to get_object of s3://bucket/job/a; the credentials have expired"),
+        (404, "NoSuchKey", "s3://bucket/job/a is not there"),
+    ],
+)
+def test_f30_what_no_repeat_mends_fails_at_once_and_names_what_is_missing(s3, hook, waits, status, code, told):
+    wire = OnTheWire(99, lambda request, **_: answered(request, status, code))
+    hook("before-send.s3.GetObject", wire)
+    with pytest.raises(StorageError, match=re.escape(told)) as caught:
+        s3.get("a")
+    assert (wire.calls, waits) == (1, [])
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("condition", [{"if_absent": True}, {"if_match": "tag"}])
+def test_f30_a_put_that_was_carried_out_and_answered_503_is_no_conflict(s3, hook, waits, bucket, condition):
+    if "if_match" in condition:
+        condition = {"if_match": s3.put("a", b"before")}
+
+    def carried_out(request: Any, **_: Any) -> AWSResponse:
+        bucket.put_object(Key="job/a", Body=b"ours")
+        return unavailable(request)
+
+    hook("before-send.s3.PutObject", OnTheWire(1, carried_out))
+    assert s3.put("a", b"ours", **condition) == s3.get("a").tag
+    assert s3.get("a").data == b"ours"
+
+
+def test_f30_a_put_that_is_repeated_after_another_one_wrote_is_a_conflict(s3, hook, waits, bucket):
+    def overtaken(request: Any, **_: Any) -> AWSResponse:
+        bucket.put_object(Key="job/a", Body=b"theirs")
+        return unavailable(request)
+
+    hook("before-send.s3.PutObject", OnTheWire(1, overtaken))
+    with pytest.raises(ConflictError):
+        s3.put("a", b"ours", if_absent=True)
+    assert s3.get("a").data == b"theirs"
 
 
 def test_f30_an_error_of_a_listing_is_named_too(s3, hook):
