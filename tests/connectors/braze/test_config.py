@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from connectors.base import Destination
 from connectors.braze.config import HOSTS, LIMITS, BrazeOptions, checked_endpoint
+from connectors.braze.connector import BrazeConnector
 from connectors.errors import ConfigError
 
 BRAZE = "https://rest.iad-01.braze.com"
@@ -162,6 +164,28 @@ def test_f55_what_is_accepted_is_sent_to_one_of_the_hosts_and_nowhere_else(endpo
 def test_f58_a_refusal_never_repeats_what_may_be_a_key(endpoint):
     with pytest.raises(ConfigError) as caught:
         checked_endpoint(endpoint, allow_loopback=False)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("", "is empty"),
+        ("\n", "is empty"),
+        ("canary-key\n", "store the key alone"),
+        ("canary-key ", "store the key alone"),
+        ("\tcanary-key", "store the key alone"),
+        ("canary-key\r\n", "store the key alone"),
+        ("canary\nkey", "copy the key anew"),
+        ("canary-key-€", "copy the key anew"),
+        ("canary-key-é", "copy the key anew"),
+        ("canary\u200bkey", "copy the key anew"),
+        ("Bearer canary-key", "leave out Bearer"),
+    ],
+)
+def test_f58_a_key_that_no_header_carries_is_refused_with_the_fix_and_not_shown(key, told):
+    with pytest.raises(ConfigError, match=rf"BRAZE_API_KEY.*{told}") as caught:
+        BrazeConnector(Destination(BRAZE, key))
     assert "canary" not in str(caught.value)
 
 
