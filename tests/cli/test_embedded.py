@@ -56,7 +56,7 @@ def clock(monkeypatch) -> Clock:
 @pytest.fixture
 def deliver(folder):
     """Deliver a run, one call at a time, to a Braze that answers so."""
-    connector = BrazeConnector(Destination("http://127.0.0.1:1", "key", allow_loopback=True))
+    connector = BrazeConnector(Destination("http://127.0.0.1:1", "canary-key", allow_loopback=True))
 
     def start(run, answer, report=lambda text: None) -> tuple[Delivery, FakeBraze]:
         braze = FakeBraze(answer)

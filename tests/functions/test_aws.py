@@ -49,7 +49,7 @@ def forget_clients() -> None:
 def cloud(monkeypatch):
     """An account of our own for each test."""
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"):
-        monkeypatch.setenv(f"AWS_{name}", "testing")
+        monkeypatch.setenv(f"AWS_{name}", "canary")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)

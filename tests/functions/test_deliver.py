@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from cli.emulators.braze import BrazeEmulator
 from cli.emulators.faults import Fault, FaultPlan
+from cli.emulators.webhook import WebhookEmulator
 from connectors.base import Destination, Limits, Outcome, Reply, Verdict
 from connectors.braze.connector import BrazeConnector
 from connectors.contract.manifest import Message, Pointer
@@ -20,6 +21,7 @@ from connectors.contract.receipts import Fate
 from connectors.contract.storage import LocalStorage, StorageError, open_storage
 from connectors.errors import ConfigError
 from connectors.http import Sender
+from connectors.webhook.connector import WebhookConnector
 from functions import deliver as delivery
 from functions.calls import Pause
 from functions.deliver import Newest, Received, receipts_of, wait_s
@@ -713,3 +715,19 @@ def test_f56_of_two_runs_in_one_batch_only_the_newer_one_is_applied_whatever_the
         deliver(batch, connector, braze, open_storage)
     assert braze.told == [["ann"]] * 2
     assert (old.fates(), new.fates()) == ([Fate.SUPERSEDED] * 2, [Fate.DELIVERED])
+
+
+def test_f49_a_webhook_that_loses_answers_hears_the_same_event_again(publish, batch_of):
+    run = publish(
+        [upsert(f"u{number}") for number in range(60)], connector="webhook", options={}, records_per_request=1
+    )
+    faults = FaultPlan({Fault.RESET_AFTER: 0.2, Fault.UNAVAILABLE: 0.2}, seed=random.randrange(10**6))
+    secret, left, send = "whsec_" + "Y2FuYXJ5" * 4, batch_of(run), Sender()
+    with WebhookEmulator(secret, faults=faults) as emulator:
+        connector = WebhookConnector(Destination(emulator.endpoint, secret, allow_loopback=True))
+        while left:
+            settlement = deliver(left, connector, send, open_storage, concurrency=4)
+            left = [message for message in left if message.message_id in settlement.waits_s]
+    lost = faults.met[Fault.RESET_AFTER]
+    assert run.fates() == [Fate.DELIVERED] * 60, faults.seed
+    assert lost > 0 and (emulator.receiver.events, emulator.receiver.repeats) == (60 + lost, lost), faults.seed

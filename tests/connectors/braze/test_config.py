@@ -265,7 +265,7 @@ def test_a_mistake_in_the_settings_is_found(raw):
 @pytest.mark.parametrize(
     "raw",
     [
-        {"otherAttributes": {"external_id": "ann"}},
+        {"otherAttributes": {"external_id": "x"}},
         {"otherAttributes": {"user_alias": {}}},
         {"otherAttributes": {"braze_id": "1"}},
         {"otherAttributes": {"_merge_objects": True}},

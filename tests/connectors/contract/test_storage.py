@@ -42,7 +42,7 @@ def bucket() -> Iterator[Any]:
         for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
             environment.delenv(name, raising=False)
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-            environment.setenv(name, "testing")
+            environment.setenv(name, "canary")
         environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
         stores._s3.cache_clear()
         stores._s3().create_bucket(Bucket="bucket")
