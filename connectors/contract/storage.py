@@ -13,7 +13,7 @@ import hashlib
 import io
 import os
 import random
-import tempfile
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -119,44 +119,45 @@ class LocalStorage:
 
     def get(self, key: str) -> Blob:
         """See Storage."""
-        with self.open(key) as stream:
+        with self.open(key) as stream, _on_disk("read", self.folder / key):
             data = stream.read()
         return Blob(data, _checksum(data))
 
     def open(self, key: str) -> BinaryIO:
         """See Storage."""
-        try:
-            return self._path(key).open("rb")
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise NotFoundError(f"{self.root}/{key} is not there") from error
+        with _on_disk("read", self.folder / key):
+            try:
+                return self._path(key).open("rb")
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+                raise NotFoundError(f"{self.root}/{key} is not there") from error
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """See Storage."""
         top = self._path(_check_prefix(prefix).rstrip("/")) if prefix else self.folder
-        below = {path.relative_to(self.folder).as_posix(): path for path in top.rglob("*")} if top.is_dir() else {}
-        for key, path in sorted(below.items()):
-            if not _is_hidden(key) and path.is_file():
-                found = path.stat()
-                mark = f"{found.st_mtime_ns}-{found.st_size}"
-                yield Entry(key, found.st_size, mark, datetime.fromtimestamp(found.st_mtime, UTC))
+        with _on_disk("listed", top):
+            paths = [Path(folder, name) for folder, _, names in os.walk(top, onerror=_refuse) for name in names]
+            found = [(path.relative_to(self.folder).as_posix(), path) for path in paths if path.is_file()]
+            entries = [_entry(key, path) for key, path in sorted(found) if not _is_hidden(key)]
+        yield from entries
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """See Storage. First writes use a hard link, swaps a lock beside the file: both are atomic."""
         path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary(path, data) as temporary:
-            if if_absent:
-                self._link(temporary, path)
-            else:
-                with self._locked(path, if_match):
-                    temporary.replace(path)
+        with _on_disk("written", path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _temporary(path, data) as temporary:
+                if if_absent:
+                    self._link(temporary, path)
+                else:
+                    with self._locked(path, if_match):
+                        temporary.replace(path)
         return _checksum(data)
 
     def delete(self, key: str, *, if_match: str | None = None) -> None:
         """See Storage."""
         path = self._path(key)
         if path.parent.is_dir():
-            with self._locked(path, if_match):
+            with _on_disk("removed", path), self._locked(path, if_match):
                 path.unlink(missing_ok=True)
         elif if_match is not None:
             raise ConflictError(f"{path} is not what was read")
@@ -184,6 +185,27 @@ class LocalStorage:
             if not path.is_file() or _checksum(path.read_bytes()) != if_match:
                 raise ConflictError(f"{path} is not what was read")
             yield
+
+
+@contextmanager
+def _on_disk(action: str, path: Path) -> Iterator[None]:
+    """Tell what went wrong on the disk in the words of this room, with the path."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{path} cannot be {action}: {error.strerror or error}") from error
+
+
+def _entry(key: str, path: Path) -> Entry:
+    found = path.stat()
+    mark = f"{found.st_mtime_ns}-{found.st_size}"
+    return Entry(key, found.st_size, mark, datetime.fromtimestamp(found.st_mtime, UTC))
+
+
+def _refuse(error: OSError) -> None:
+    """A folder that cannot be read is not an empty one; one that went away meanwhile is."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 @dataclass(frozen=True)
@@ -368,13 +390,16 @@ def _checksum(data: bytes) -> str:
 
 @contextmanager
 def _temporary(path: Path, data: bytes) -> Iterator[Path]:
-    """A file beside `path` holding the data, on disk before it gets its name; gone afterwards."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    """A file beside `path` holding the data, on disk before it gets its name; gone afterwards.
+
+    It is opened like any file, so that it may be read by those whom the umask lets.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with temporary.open("xb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        yield Path(name)
+        yield temporary
     finally:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

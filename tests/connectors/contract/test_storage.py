@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
+import os
 import pickle
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from threading import Barrier
 from typing import Any
 
@@ -373,6 +376,66 @@ def test_f33_a_link_that_leads_out_of_the_folder_is_refused(local, tmp_path):
             call()
     assert [path.name for path in outside.iterdir()] == ["secret"]
     assert "door/secret" not in keys(local)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_files_may_be_read_by_those_whom_the_umask_lets(local, umask, mode):
+    before = os.umask(umask)
+    try:
+        local.put("folder/first", b"1", if_absent=True)
+        local.put("folder/swapped", b"2", if_match=local.put("folder/swapped", b"1"))
+        (local.folder / "folder/swapped").chmod(0o400)
+        local.put("folder/swapped", b"3")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (local.folder / "folder").iterdir()}
+    assert modes["first"] == modes["swapped"] == mode
+    assert (local.folder / "folder").stat().st_mode & 0o777 == 0o777 & ~umask
+
+
+def test_a_write_to_a_link_replaces_the_link_and_not_what_it_leads_to(local):
+    local.put("real", b"1")
+    (local.folder / "link").symlink_to("real")
+    assert local.get("link").data == b"1"
+    with pytest.raises(ConflictError):
+        local.put("link", b"2", if_absent=True)
+    local.put("link", b"2")
+    assert (local.get("real").data, local.get("link").data) == (b"1", b"2")
+
+
+def test_f31_what_the_disk_refuses_is_named_with_its_reason(local, monkeypatch):
+    local.put("a", b"1")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    for condition in ({}, {"if_absent": True}, {"if_match": local.get("a").tag}):
+        with pytest.raises(StorageError, match="cannot be written: No space left on device"):
+            local.put("a", b"2", **condition)
+    assert local.get("a").data == b"1"
+    assert not [path for path in local.folder.iterdir() if path.name not in ("a", ".a.lock")]
+
+
+def test_a_file_or_folder_that_may_not_be_read_is_named_and_never_passed_over(local, monkeypatch):
+    """Permissions bind no superuser, so the system's answer is made."""
+    local.put("folder/a", b"1")
+    local.put("b", b"2")
+    listed, opened = os.scandir, Path.open
+
+    def denied(path: Any, *_: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", lambda path: denied(path) if str(path).endswith("folder") else listed(path))
+        for prefix in ("", "folder/"):
+            with pytest.raises(StorageError, match="cannot be listed: Permission denied"):
+                list(local.list(prefix))
+    monkeypatch.setattr(Path, "open", lambda path, *more: denied(path) if path.name == "b" else opened(path, *more))
+    with pytest.raises(StorageError, match="b cannot be read: Permission denied") as caught:
+        local.get("b")
+    assert type(caught.value) is StorageError
+    assert local.get("folder/a").data == b"1"
 
 
 def test_a_job_folder_may_itself_be_a_link(tmp_path):
