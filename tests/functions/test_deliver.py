@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -178,6 +180,13 @@ def test_f43_poison_has_a_reason_and_its_neighbours_go_on(publish, batch_of, fak
     assert settlement.poison == {"m1": reason}
     assert settlement.waits_s == {}
     assert run.fates() == [Fate.DELIVERED, Fate.OPEN, Fate.DELIVERED]
+
+
+def test_f43_every_reason_stands_in_the_docs_and_no_other():
+    page = (Path(__file__).parents[2] / "docs/explanation/delivery.md").read_text()
+    table = page.split("| `reason` |")[1].split("\n\n")[0]
+    shown = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
+    assert shown == {reason for reason, _ in POISON.values()} | {"manifest_unreadable"}
 
 
 def test_f43_a_run_whose_manifest_nobody_can_read_is_poison(publish, batch_of, fake_braze, connector):
