@@ -285,7 +285,6 @@ def _tell_all(group: Sequence[_Work], means: _Means) -> list[Told]:
         refusals.extend(filter(None, [told.refused]))
         return told
 
-
     with ThreadPoolExecutor(max(1, min(means.concurrency, len(group)))) as pool:
         return list(pool.map(one, group))
 

@@ -14,9 +14,10 @@ import io
 import os
 import random
 import secrets
+import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,9 +137,9 @@ class LocalStorage:
         top = self._path(_check_prefix(prefix).rstrip("/")) if prefix else self.folder
         with _on_disk("listed", top):
             paths = [Path(folder, name) for folder, _, names in os.walk(top, onerror=_refuse) for name in names]
-            found = [(path.relative_to(self.folder).as_posix(), path) for path in paths if path.is_file()]
-            entries = [_entry(key, path) for key, path in sorted(found) if not _is_hidden(key)]
-        yield from entries
+            found = sorted((path.relative_to(self.folder).as_posix(), path) for path in paths)
+            entries = [_entry(key, path) for key, path in found if not _is_hidden(key)]
+        yield from filter(None, entries)
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """See Storage. First writes use a hard link, swaps a lock beside the file: both are atomic."""
@@ -196,10 +197,14 @@ def _on_disk(action: str, path: Path) -> Iterator[None]:
         raise StorageError(f"{path} cannot be {action}: {error.strerror or error}") from error
 
 
-def _entry(key: str, path: Path) -> Entry:
-    found = path.stat()
-    mark = f"{found.st_mtime_ns}-{found.st_size}"
-    return Entry(key, found.st_size, mark, datetime.fromtimestamp(found.st_mtime, UTC))
+def _entry(key: str, path: Path) -> Entry | None:
+    """A file of a listing; None for what is no file, or went away meanwhile."""
+    with suppress(FileNotFoundError):
+        found = path.stat()
+        if stat.S_ISREG(found.st_mode):
+            mark = f"{found.st_mtime_ns}-{found.st_size}"
+            return Entry(key, found.st_size, mark, datetime.fromtimestamp(found.st_mtime, UTC))
+    return None
 
 
 def _refuse(error: OSError) -> None:
