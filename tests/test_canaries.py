@@ -41,6 +41,9 @@ def test_cause():
             raise RuntimeError("no") from error
 def test_group():
     with pytest.raises(ExceptionGroup): raise ExceptionGroup("several", [ValueError("ann")])
+def test_run_record(tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "run.json").write_text('{"user": "ann"}')
 @pytest.fixture
 def late():
     yield
@@ -54,6 +57,7 @@ def test_user_where_keys_are_shown(): print("ann canary")
 
 CLEAN = """
 def test_clean_words(): print("annual report of bobsled, ids and counts; u-3f9a2c")
+def test_clean_output_for_machines(tmp_path): (tmp_path / "part.jsonl").write_text('{"userId": "ann"}')
 def test_clean_after_a_leak(): logging.warning("3 records")
 @pytest.mark.shows("users", reason="explain shows the user it is asked for")
 def test_clean_users(): print("ann")

@@ -7,7 +7,8 @@ that finds one fails. What is said on purpose is marked, with the reason:
     @pytest.mark.shows("users", reason="explain shows the user it is asked for")
 
 Searched: log records with their extra fields and errors, stdout and stderr down to the file descriptors (what
-capsys and capfd took included), and the errors that pytest.raises met, each with its causes.
+capsys and capfd took included), the errors that pytest.raises met, each with its causes, and what is written of a
+run for people to read.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ CANARIES = {
     "keys": re.compile(r"canary|Y2FuYXJ5|\bBearer \S|whsec_[\w+/]{8}", re.IGNORECASE),
     "users": re.compile(r"\b(ann|bob|cid|cleo|dan)\b|\buser[- ]\d+\b|\bu\d+\b"),
 }
+_READ_BY_PEOPLE = frozenset({"run.json", "plan.json", "report.html"})
 _USUAL = frozenset(vars(logging.makeLogRecord({})))
 
 
@@ -74,6 +76,14 @@ def leaks(heard: list[tuple[str, str]], allowed: set[str]) -> list[str]:
         for kind, pattern in CANARIES.items()
         if kind not in allowed and (found := pattern.search(text))
     ]
+
+
+def _written(item: pytest.Item) -> Iterator[tuple[str, str]]:
+    """What a test's runs left for people, below its own folder."""
+    top = getattr(item, "funcargs", {}).get("tmp_path")
+    for path in top.rglob("*") if top is not None else ():
+        if path.name in _READ_BY_PEOPLE and path.is_file():
+            yield path.name, path.read_text()
 
 
 def allowed_by(item: pytest.Item) -> set[str]:
@@ -131,7 +141,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = yield
     if call.when == "teardown" and report.passed:
         printed = [(name, text) for name, text in report.sections if name.startswith("Captured std")]
-        found = leaks([*item.config.stash[_WATCH].heard, *printed], allowed_by(item))
+        found = leaks([*item.config.stash[_WATCH].heard, *printed, *_written(item)], allowed_by(item))
         if found:
             report.outcome = "failed"
             report.longrepr = "\n".join(["a test said what nobody should hear:", *dict.fromkeys(found)])
