@@ -19,7 +19,7 @@ from connectors.contract.health import note_success
 from connectors.contract.manifest import RunManifest
 from connectors.contract.receipts import Fate, read_ledger
 from connectors.contract.storage import Storage, open_storage
-from functions.calls import Send
+from functions.calls import Pause, Send
 from functions.deliver import Newest, Received, Settlement, deliver
 from functions.enqueue import enqueue_lines
 
@@ -106,20 +106,34 @@ def deliver_run(
             passing = clock or time
             queue = MemoryQueue(passing.monotonic)
             enqueue_lines(storage, key, manifest, file, queue, ranges, sleep=passing.sleep)
-            _drain(queue, connector, send, concurrency, delivery, passing)
+            pause = Pause(passing.monotonic)
+            _drain(queue, connector, send, concurrency, delivery, passing, pause)
     delivery.fates = read_ledger(storage, manifest).counts()
     return delivery
 
 
 def _drain(
-    queue: MemoryQueue, connector: Connector, send: Send, concurrency: int, delivery: Delivery, clock: Clock
+    queue: MemoryQueue,
+    connector: Connector,
+    send: Send,
+    concurrency: int,
+    delivery: Delivery,
+    clock: Clock,
+    pause: Pause,
 ) -> None:
     """Deliver until the queue is empty, or what is left has failed too often."""
     while (visible_at_s := queue.next_visible_s()) is not None:
         clock.sleep(max(0.0, visible_at_s - clock.monotonic()))
         batch = queue.receive(clock.monotonic(), MESSAGES_A_CALL * concurrency)
         settlement = deliver(
-            batch, lambda fresh: connector, send, open_storage, queue, newest=Newest(), concurrency=concurrency
+            batch,
+            lambda fresh: connector,
+            send,
+            open_storage,
+            queue,
+            newest=Newest(),
+            pause=pause,
+            concurrency=concurrency,
         )
         delivery.requests += settlement.counts["requests"]
         for message in batch:
@@ -133,8 +147,9 @@ def _settle(queue: MemoryQueue, message: Received, settlement: Settlement, deliv
     wait_s = settlement.waits_s.get(message.message_id)
     if message.message_id in settlement.poison:
         delivery.trouble.append(f"a message cannot be read: {settlement.poison[message.message_id]}")
-    elif wait_s is not None and message.receives < GIVE_UP_AFTER:
-        queue.put_back(message.message_id, clock.monotonic() + wait_s)
+    elif wait_s is not None and (message.receives < GIVE_UP_AFTER or message.message_id in settlement.untried):
+        was_tried = message.message_id not in settlement.untried
+        queue.put_back(message.message_id, clock.monotonic() + wait_s, was_tried=was_tried)
         return
     elif wait_s is not None:
         delivery.trouble.append(f"the destination did not take a message in {GIVE_UP_AFTER} tries")

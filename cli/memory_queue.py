@@ -45,9 +45,11 @@ class MemoryQueue:
         """A message is settled."""
         del self._out[message_id]
 
-    def put_back(self, message_id: str, visible_at_s: float) -> None:
-        """A message comes again, not before this time."""
-        heapq.heappush(self._waiting, (visible_at_s, next(self._numbers), self._out.pop(message_id)))
+    def put_back(self, message_id: str, visible_at_s: float, *, was_tried: bool = True) -> None:
+        """A message comes again, not before this time. One that was not tried counts as not handed out."""
+        message = self._out.pop(message_id)
+        received = Received(message_id, message.body, message.receives - (not was_tried))
+        heapq.heappush(self._waiting, (visible_at_s, next(self._numbers), received))
 
     def next_visible_s(self) -> float | None:
         """When the next message may be received; None when none waits."""

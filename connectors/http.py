@@ -3,45 +3,83 @@
 A reply is data, a failure to get one too: nothing is raised for what the network does. Redirects are
 never followed, since the key would travel with them; proxies, .netrc and other settings of the
 environment are not read, since they could change where the key goes.
+
+Three limits hold for a call: to connect, to wait for the next bytes, and for all of it. The last one is
+needed because a server that sends a byte now and then never makes the second one pass.
 """
 
 from __future__ import annotations
 
+import http.client
+import io
 import queue
+import socket
+import threading
+import time
+from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import NewConnectionError
 
 from connectors.base import Reply, Request
 
 CONNECT_TIMEOUT_S = 5.0
-READ_TIMEOUT_S = 25.0
+READ_TIMEOUT_S = 14.0
+# An old call has to be over before a newer run's first one leaves: see docs/explanation/delivery.md.
+TOTAL_TIMEOUT_S = 20.0
+# An answer says something about at most one request's records; what is longer is not one of theirs.
+MAX_REPLY_BYTES = 1_000_000
+
+# Until when the call of this thread has to be over, by the monotonic clock.
+_call = threading.local()
 
 
 class Sender:
     """Sends requests and reads replies over kept-alive connections. May be shared by threads."""
 
-    def __init__(self, *, connect_timeout_s: float = CONNECT_TIMEOUT_S, read_timeout_s: float = READ_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        *,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        read_timeout_s: float = READ_TIMEOUT_S,
+        total_timeout_s: float = TOTAL_TIMEOUT_S,
+    ) -> None:
         self._timeouts = (connect_timeout_s, read_timeout_s)
+        self._total_timeout_s = total_timeout_s
         self._idle: queue.LifoQueue[requests.Session] = queue.LifoQueue()
 
     def __call__(self, request: Request) -> Reply:
         """Send one request and read its whole reply, or say why there is none."""
         session = self._session()
+        _call.until_s = time.monotonic() + self._total_timeout_s
         try:
-            response = session.request(
-                request.method,
-                request.url,
-                data=request.body,
-                headers=dict(request.headers),
-                timeout=self._timeouts,
-                allow_redirects=False,
-            )
+            return self._exchange(session, request)
         except (requests.RequestException, ValueError) as error:  # ValueError: a host or header it cannot even encode
-            return Reply(status=0, failure=type(error).__name__)
+            return Reply(status=0, failure=_failure(error))
         finally:
             self._idle.put(session)
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(response.status_code, headers, response.content)
+
+    def _exchange(self, session: requests.Session, request: Request) -> Reply:
+        with session.request(
+            request.method,
+            request.url,
+            data=request.body,
+            headers=dict(request.headers),
+            timeout=self._timeouts,
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            body = bytearray()
+            for piece in response.iter_content(65_536):
+                body += piece
+                if len(body) > MAX_REPLY_BYTES:
+                    return Reply(status=0, failure="ReplyTooLarge")
+        return Reply(
+            response.status_code, {name.lower(): value for name, value in response.headers.items()}, bytes(body)
+        )
 
     def _session(self) -> requests.Session:
         """A session no one else uses now: requests does not promise that they can be shared."""
@@ -50,9 +88,75 @@ class Sender:
         except queue.Empty:
             session = _Session()
             session.trust_env = False
+            session.mount("http://", _Adapter())
+            session.mount("https://", _Adapter())
             return session
+
+
+def _failure(error: Exception) -> str:
+    """Why there is no reply, as a short name. `NotConnected` and `ConnectTimeout`: nothing can have arrived."""
+    if _left_s() <= 0:
+        return "TotalTimeout"
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return "NotConnected" if isinstance(reason, NewConnectionError) else type(error).__name__
+
+
+def _left_s() -> float:
+    return float(_call.until_s - time.monotonic())
 
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Nowhere: requests reads where a redirect leads even when it does not follow, and raises if it cannot."""
+
+
+class _Timed(io.RawIOBase):
+    """What a connection brings, as long as its call may last."""
+
+    def __init__(self, raw: io.RawIOBase, connection: socket.socket) -> None:
+        self._raw, self._connection = raw, connection
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left_s, usual_s = _left_s(), self._connection.gettimeout()
+        if left_s <= 0:
+            raise TimeoutError("the call lasts too long")
+        self._connection.settimeout(left_s if usual_s is None else min(left_s, usual_s))
+        try:
+            return self._raw.readinto(buffer)
+        finally:
+            self._connection.settimeout(usual_s)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *arguments: Any, **named: Any) -> None:
+        super().__init__(sock, *arguments, **named)
+        self.fp: io.BufferedReader = io.BufferedReader(_Timed(self.fp.detach(), sock))
+
+
+class _HttpConnection(HTTPConnection):
+    response_class = _Response
+
+
+class _HttpsConnection(HTTPSConnection):
+    response_class = _Response
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
+        super().init_poolmanager(*arguments, **named)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}

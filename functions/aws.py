@@ -13,13 +13,16 @@ from aws_lambda_powertools import Logger, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-from aws_lambda_powertools.utilities.parameters import get_parameter, get_secret
+from aws_lambda_powertools.utilities.parameters import GetParameterError, get_parameter, get_secret
 from botocore.exceptions import BotoCoreError, ClientError
 
 from connectors import registry
 from connectors.base import Connector, Destination
+from connectors.contract.storage import TRIES
+from connectors.errors import ConfigError
 from connectors.http import Sender
 from functions import settings
+from functions.calls import Pause
 from functions.deliver import Newest, Settlement
 
 _LOGGER = Logger(service="recsync")
@@ -42,11 +45,31 @@ class SqsQueue:
 
 
 def connect(fresh: bool) -> Connector:
-    """The connector of this function, with its endpoint and key; when `fresh`, both are read anew."""
-    endpoint = get_parameter(settings.required("ENDPOINT_PARAMETER"), max_age=_SECRET_MAX_AGE_S, force_fetch=fresh)
-    secret = get_secret(settings.required("SECRET_ID"), max_age=_SECRET_MAX_AGE_S, force_fetch=fresh)
-    connector = registry.connector_class(settings.required("DESTINATION"))
-    return connector(Destination(str(endpoint), str(secret), settings.allow_loopback()))
+    """The connector of this function, with its endpoint and key; when `fresh`, both are read anew.
+
+    Raises:
+        ConfigError: They cannot be read, or are not of the destination's form.
+    """
+    endpoint = _setting("ssm:GetParameter", get_parameter, settings.required("ENDPOINT_PARAMETER"), fresh)
+    secret = _setting("secretsmanager:GetSecretValue", get_secret, settings.required("SECRET_ID"), fresh)
+    return _connector(settings.required("DESTINATION"), Destination(endpoint, secret, settings.allow_loopback()))
+
+
+def _setting(action: str, read: Callable[..., Any], name: str, fresh: bool) -> str:
+    try:
+        return str(read(name, max_age=_SECRET_MAX_AGE_S, force_fetch=fresh))
+    except GetParameterError as error:  # which is what both readers raise, whatever happened
+        cause = error.__context__
+        code = cause.response["Error"]["Code"] if isinstance(cause, ClientError) else type(cause).__name__
+        raise ConfigError(
+            f"{name} cannot be read ({code}); check that it is there and that the function may {action} it"
+        ) from error
+
+
+@functools.lru_cache(maxsize=1)
+def _connector(name: str, destination: Destination) -> Connector:
+    """The same connector for the same endpoint and key: whoever reads them anew sees whether they changed."""
+    return registry.connector_class(name)(destination)
 
 
 def for_each_record(event: dict[str, Any], context: Any, handle: Callable[[str], None]) -> Any:
@@ -112,10 +135,11 @@ def _make_wait(message_id: str, handle: str, wait_s: float) -> None:
         _LOGGER.warning("wait not set", extra=extra)
 
 
-def count(name: str, value: int, connector: str) -> None:
-    """Count something of a connector, as a metric."""
+def count(name: str, value: int, connector: str = "") -> None:
+    """Count something, as a metric; of a connector where one is named."""
     with single_metric(name=name, unit=MetricUnit.Count, value=value, namespace="recsync") as metric:
-        metric.add_dimension("Connector", connector)
+        if connector:
+            metric.add_dimension("Connector", connector)
 
 
 def log(message: str, **fields: Any) -> None:
@@ -126,8 +150,9 @@ def log(message: str, **fields: Any) -> None:
 @functools.cache
 def _sqs() -> Any:
     import boto3
+    from botocore.config import Config
 
-    return boto3.client("sqs")
+    return boto3.client("sqs", config=Config(retries={"mode": "standard", "total_max_attempts": TRIES}))
 
 
 @functools.cache
@@ -140,3 +165,9 @@ def sender() -> Sender:
 def newest() -> Newest:
     """What this process knows of newest runs; no older than 10 seconds."""
     return Newest(max_age_s=10)
+
+
+@functools.cache
+def pause() -> Pause:
+    """How long this process is to make no call, since the destination asked for it."""
+    return Pause()

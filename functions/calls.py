@@ -1,11 +1,12 @@
 """Records → calls → one outcome a record, whatever the destination answers.
 
 A request that is refused as a whole is sent again in halves until the culprit stands alone; a refused key is
-read anew once; nothing is raised for what a destination says.
+read anew once; while a destination asks us to wait no call is made; nothing is raised for what it says.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,9 +17,35 @@ from connectors.contract.records import SyncRecord
 from connectors.errors import ConfigError
 
 Send: TypeAlias = Callable[[Request], Reply]
-# The connector; given True, with its secret read anew.
+# The connector; given True, with its secret read anew: the same object when it is the same secret.
 Connect: TypeAlias = Callable[[bool], Connector]
 _Numbered: TypeAlias = tuple[int, SyncRecord]
+
+# As long as any message waits.
+LONGEST_PAUSE_S = 900.0
+# The failure of a call that was not made, since a newer run is published.
+SUPERSEDED = "superseded"
+# Failures of a call that cannot have reached the destination.
+_NOT_SENT = frozenset({"NotConnected", "ConnectTimeout", SUPERSEDED})
+
+
+class Pause:
+    """How long a destination that throttles asked not to be called. Shared by all calls of a process.
+
+    Without it every message of a batch would hear for itself what the first one was told.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._until_s = 0.0
+
+    def left_s(self) -> float:
+        """Seconds until the next call; 0 when one may be made."""
+        return max(0.0, self._until_s - self._clock())
+
+    def begin(self, wait_s: float) -> None:
+        """Make no call for so many seconds. A longer pause that is under way stays."""
+        self._until_s = max(self._until_s, self._clock() + min(wait_s, LONGEST_PAUSE_S))
 
 
 @dataclass(frozen=True)
@@ -30,36 +57,47 @@ class Told:
         requests: Calls made.
         refused: Why the destination refuses our settings, when it does.
         warnings: Records that were sent and that a person should know of, by code.
+        unanswered: Records in calls that may have arrived and got no answer: if they did, they will arrive twice.
     """
 
     outcomes: Sequence[Outcome]
     requests: int
     refused: str = ""
+    unanswered: int = 0
     warnings: Counter[str] = field(default_factory=Counter)
 
 
 def call(
-    connect: Connect, send: Send, records: Sequence[SyncRecord], options: SyncOptions, retired: Sequence[str]
+    connect: Connect,
+    send: Send,
+    records: Sequence[SyncRecord],
+    options: SyncOptions,
+    retired: Sequence[str],
+    pause: Pause,
 ) -> Told:
     """Send some records, and say what became of each."""
     connector = connect(False)
     fitted = [connector.fit(record, options) for record in records]
     outcomes = {at: one.refusal for at, one in enumerate(fitted) if one.refusal is not None}
     kept = [(at, one.record) for at, one in enumerate(fitted) if one.record is not None]
-    calling = _Calling(connect, send, options, retired)
+    calling = _Calling(connect, send, options, retired, pause)
     outcomes |= calling.settle(kept)
     warnings = Counter(code for one in fitted for code in one.warnings)
-    return Told([outcomes[at] for at in range(len(records))], calling.requests, calling.refused, warnings)
+    in_order = [outcomes[at] for at in range(len(records))]
+    return Told(in_order, calling.requests, calling.refused, calling.unanswered, warnings)
 
 
 class _Calling:
     """The calls for one set of records."""
 
-    def __init__(self, connect: Connect, send: Send, options: SyncOptions, retired: Sequence[str]):
+    def __init__(
+        self, connect: Connect, send: Send, options: SyncOptions, retired: Sequence[str], pause: Pause
+    ) -> None:
         self._connect, self._send, self._options, self._retired = connect, send, options, retired
+        self._pause = pause
         self._connector = connect(False)
         self._has_fresh_secret = False
-        self.requests = 0
+        self.requests = self.unanswered = 0
         self.refused = ""
 
     def settle(self, records: Sequence[_Numbered]) -> dict[int, Outcome]:
@@ -76,18 +114,33 @@ class _Calling:
         return outcomes
 
     def _outcomes(self, request: Request, sent: Sequence[_Numbered]) -> Sequence[Outcome]:
-        """What one call gives. After a refusal of our settings no further call is made."""
+        """What one call gives. After a refusal of our settings, and while we are asked to wait, none is made."""
         if self.refused:
             return [Outcome(Verdict.RETRY, "refused_settings")] * len(sent)
-        self.requests += 1
+        if left_s := self._pause.left_s():
+            return [Outcome(Verdict.RETRY, "throttled", retry_after_s=left_s)] * len(sent)
         try:
-            return self._connector.outcomes(self._send(request), [record for _, record in sent])
+            return self._heard(request, [record for _, record in sent])
         except ConfigError as error:
+            refusal = error
+        try:
             if self._reads_a_fresh_secret():
                 outcomes = self.settle(sent)
                 return [outcomes[at] for at, _ in sent]
-            self.refused = str(error)
-            return self._outcomes(request, sent)
+        except ConfigError as error:  # the new one is not even of a form to be tried
+            refusal = error
+        self.refused = str(refusal)
+        return self._outcomes(request, sent)
+
+    def _heard(self, request: Request, sent: Sequence[SyncRecord]) -> Sequence[Outcome]:
+        """Make one call, and remember what holds for the next ones too."""
+        reply = self._send(request)
+        self.requests += reply.failure != SUPERSEDED
+        if reply.status == 0 and reply.failure not in _NOT_SENT:
+            self.unanswered += len(sent)
+        outcomes = self._connector.outcomes(reply, sent)
+        self._pause.begin(max((outcome.retry_after_s or 0.0 for outcome in outcomes), default=0.0))
+        return outcomes
 
     def _reads_a_fresh_secret(self) -> bool:
         """The key may have been rotated since it was read: whether there is another one to try, once."""

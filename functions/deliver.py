@@ -27,7 +27,7 @@ from connectors.contract.receipts import Receipt, Rejection, write_receipts
 from connectors.contract.records import SyncRecord
 from connectors.contract.storage import NotFoundError, Storage, StorageError
 from connectors.contract.wire import NewerFormatError
-from functions.calls import Connect, Send, Told, call
+from functions.calls import SUPERSEDED, Connect, Pause, Send, Told, call
 from functions.enqueue import Queue, Sleep, send_all
 
 OpenFolder: TypeAlias = Callable[[str], Storage]
@@ -37,7 +37,8 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 900.0
 # Source: Amazon SQS API reference, SendMessage, "DelaySeconds".
 _LONGEST_DELAY_S = 900
 _CIRCUIT_JITTER_S = 15.0
-_SUPERSEDED = "superseded"
+# A wait that the destination asked for is drawn out by up to a fifth, so that not all come back at once.
+_ASKED_JITTER = 0.2
 
 
 @dataclass(frozen=True)
@@ -59,15 +60,18 @@ class Settlement:
 
     Attributes:
         waits_s: Message id → seconds to wait before it comes again; those missing here are settled.
-        poison: Message id → why it can never be read.
+        untried: Ids of messages for which no call was made, since the destination is to be left alone.
+        poison: Message id → why it can never be read: a code, see docs/explanation/delivery.md.
         unread: Message id → why its run could not be read this time.
-        counts: Records by verdict, and calls as ``requests``.
+        counts: Records by verdict, and calls as ``requests``. ``unanswered``: records whose call may have arrived
+            and got no answer. ``repeated``: records sent of messages that had been handed out before.
         warnings: Records that were sent and that a person should know of, by code.
         refused: Why the destination refuses all of it, when it does: our settings are wrong.
         left_alone: Why no call was made for some messages: the destination's circuit is open.
     """
 
     waits_s: dict[str, float] = field(default_factory=dict)
+    untried: set[str] = field(default_factory=set)
     poison: dict[str, str] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
@@ -103,6 +107,7 @@ class _Means:
     send: Send
     queue: Queue
     newest: Newest
+    pause: Pause
     now: Callable[[], datetime]
     sleep: Sleep
     concurrency: int
@@ -151,6 +156,7 @@ def deliver(
     queue: Queue,
     *,
     newest: Newest,
+    pause: Pause,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     sleep: Sleep = time.sleep,
     concurrency: int = 1,
@@ -163,9 +169,10 @@ def deliver(
         open_folder: The storage of a job folder, by its address.
         queue: Where the rest of a message goes when only a part of it was settled.
         newest: Which version replaces older ones.
+        pause: How long the destination asked not to be called.
         concurrency: How many messages are on their way at once.
     """
-    settlement, means = Settlement(), _Means(connect, send, queue, newest, now, sleep, concurrency)
+    settlement, means = Settlement(), _Means(connect, send, queue, newest, pause, now, sleep, concurrency)
     connector = connect(False)
     run_of = functools.cache(functools.partial(_open_run, connector, open_folder))
     works = [work for received in batch if (work := _read(received, connector, run_of, settlement))]
@@ -178,34 +185,55 @@ def deliver(
     return settlement
 
 
+class _PoisonError(Exception):
+    """A message that nobody can ever read; its text is the code of the reason."""
+
+
 def _read(
     received: Received, connector: Connector, run_of: Callable[[str], Run], settlement: Settlement
 ) -> _Work | None:
     """The message, read; None when it is poison or has to wait, which the settlement then says."""
     try:
-        message = Message.model_validate_json(received.body)
-        records = [SyncRecord.model_validate(line) for line in message.lines]
-        run = run_of(message.manifest)
-    except NotFoundError:
-        settlement.poison[received.message_id] = "its manifest is gone"
+        message, records = _parsed(received.body, connector)
+        return _Work(received, message, records, run_of(message.manifest))
+    except _PoisonError as error:
+        settlement.poison[received.message_id] = str(error)
     except (NewerFormatError, StorageError) as error:
         is_newer = isinstance(error, NewerFormatError)
         settlement.unread[received.message_id] = str(error)
         settlement.waits_s[received.message_id] = _LONGEST_WAIT_S if is_newer else wait_s((), received.receives)
-    except (ValidationError, layout.LayoutError) as error:
-        settlement.poison[received.message_id] = f"unreadable: {type(error).__name__}"
-    else:
-        if message.last_line - message.first_line + 1 == len(records) and message.connector == connector.name:
-            return _Work(received, message, records, run)
-        settlement.poison[received.message_id] = "its range or connector does not fit its lines"
     return None
 
 
+def _parsed(body: str, connector: Connector) -> tuple[Message, Sequence[SyncRecord]]:
+    """A message and its records. Raises _PoisonError, and NewerFormatError for one that a newer release can read."""
+    try:
+        message = Message.model_validate_json(body)
+    except ValidationError as error:
+        is_json = error.errors(include_input=False, include_url=False)[0]["type"] != "json_invalid"
+        raise _PoisonError("not_a_message" if is_json else "not_json") from error
+    if message.connector != connector.name:
+        raise _PoisonError("wrong_connector")
+    if message.last_line - message.first_line + 1 != len(message.lines):
+        raise _PoisonError("wrong_range")
+    try:
+        return message, [SyncRecord.model_validate(line) for line in message.lines]
+    except ValidationError as error:
+        raise _PoisonError("not_a_record") from error
+
+
 def _open_run(connector: Connector, open_folder: OpenFolder, address: str) -> Run:
-    folder, key = layout.split_manifest_uri(address)
-    storage = open_folder(folder.root)
-    manifest = RunManifest.model_validate_json(storage.get(key).data)
-    return Run(storage, manifest, connector.options_model.model_validate(manifest.options))
+    try:
+        folder, key = layout.split_manifest_uri(address)
+        storage = open_folder(folder.root)
+        manifest = RunManifest.model_validate_json(storage.get(key).data)
+        return Run(storage, manifest, connector.options_model.model_validate(manifest.options))
+    except NotFoundError as error:
+        raise _PoisonError("manifest_gone") from error
+    except layout.LayoutError as error:
+        raise _PoisonError("not_a_manifest") from error
+    except ValidationError as error:
+        raise _PoisonError("manifest_unreadable") from error
 
 
 def _without_superseded(group: Sequence[_Work], newest: Newest, at: datetime, settlement: Settlement) -> list[_Work]:
@@ -245,9 +273,17 @@ def _deliver_group(group: Sequence[_Work], means: _Means, settlement: Settlement
 
 
 def _tell_all(group: Sequence[_Work], means: _Means) -> list[Told]:
+    """What became of each message. Once one hears that our settings are refused, no other asks."""
+    refusals: list[str] = []
+
     def one(work: _Work) -> Told:
+        if refusals:
+            outcome = Outcome(Verdict.RETRY, "refused_settings")
+            return Told([outcome] * len(work.records), requests=0, refused=refusals[0])
         send = _while_newest(work, means)
-        return call(means.connect, send, work.records, work.run.options, work.run.manifest.retired)
+        told = call(means.connect, send, work.records, work.run.options, work.run.manifest.retired, means.pause)
+        refusals.extend(filter(None, [told.refused]))
+        return told
 
     with ThreadPoolExecutor(max(1, min(means.concurrency, len(group)))) as pool:
         return list(pool.map(one, group))
@@ -258,7 +294,7 @@ def _while_newest(work: _Work, means: _Means) -> Send:
 
     def send(request: Request) -> Reply:
         newest = means.newest.version(work.run.storage, work.message.connector)
-        return means.send(request) if newest <= work.message.version else Reply(0, failure=_SUPERSEDED)
+        return means.send(request) if newest <= work.message.version else Reply(0, failure=SUPERSEDED)
 
     return send
 
@@ -268,7 +304,7 @@ def _trouble(told: Sequence[Told]) -> str:
     outcomes = [outcome for one in told for outcome in one.outcomes]
     is_failing = bool(outcomes) and all(outcome.verdict is Verdict.RETRY for outcome in outcomes)
     reasons = Counter(one.refused for one in told if one.refused) or Counter(
-        outcome.code for outcome in outcomes if outcome.code not in ("throttled", _SUPERSEDED)
+        outcome.code for outcome in outcomes if outcome.code not in ("throttled", SUPERSEDED)
     )
     return reasons.most_common(1)[0][0] if is_failing and reasons else ""
 
@@ -278,6 +314,7 @@ def _leave_alone(group: Iterable[_Work], closed_s: float, settlement: Settlement
     for work in group:
         jitter = random.uniform(0, _CIRCUIT_JITTER_S)  # noqa: S311 - jitter, not a secret
         settlement.waits_s[work.received.message_id] = min(closed_s + jitter, _LONGEST_WAIT_S)
+        settlement.untried.add(work.received.message_id)
         settlement.counts[Verdict.RETRY.value] += len(work.records)
 
 
@@ -288,13 +325,21 @@ def _settle_all(group: Sequence[_Work], told: Sequence[Told], means: _Means, set
     receipts = [list(receipts_of(work.message, one.outcomes, at)) for work, one in pairs]
     _write([work for work, found in zip(group, receipts, strict=True) for _ in found], itertools.chain(*receipts))
     for work, one in pairs:
-        settlement.counts.update(outcome.verdict.value for outcome in one.outcomes)
-        settlement.counts["requests"] += one.requests
+        settlement.counts.update(_counts(work, one))
         settlement.warnings.update(one.warnings)
         settlement.refused = settlement.refused or one.refused
         retries = [outcome for outcome in one.outcomes if outcome.verdict is Verdict.RETRY]
         if retries and not (len(retries) < len(one.outcomes) and _gave_back(work, one, means)):
             settlement.waits_s[work.received.message_id] = wait_s(retries, work.received.receives)
+            settlement.untried.update([] if one.requests else [work.received.message_id])
+
+
+def _counts(work: _Work, told: Told) -> Counter[str]:
+    """The figures of one message; those that are 0 are left out."""
+    counts = Counter(outcome.verdict.value for outcome in told.outcomes)
+    is_repeat = told.requests and (work.received.receives > 1 or work.message.attempt > 1)
+    repeated = len(work.records) if is_repeat else 0
+    return +(counts + Counter(requests=told.requests, unanswered=told.unanswered, repeated=repeated))
 
 
 def _gave_back(work: _Work, told: Told, means: _Means) -> bool:
@@ -326,10 +371,11 @@ def rest_of(message: Message, outcomes: Sequence[Outcome]) -> Iterator[Message]:
 
 
 def wait_s(retries: Sequence[Outcome], receives: int) -> float:
-    """How long a message waits: as long as the destination asked, else backoff with full jitter."""
+    """How long a message waits: a little longer than the destination asked, else backoff with full jitter."""
     asked = [outcome.retry_after_s for outcome in retries if outcome.retry_after_s is not None]
     if asked:
-        return min(max(asked), _LONGEST_WAIT_S)
+        drawn_out = max(asked) * random.uniform(1, 1 + _ASKED_JITTER)  # noqa: S311 - jitter, not a secret
+        return min(drawn_out, _LONGEST_WAIT_S)
     ceiling = min(_FIRST_WAIT_S * 2 ** min(receives - 1, 10), _LONGEST_WAIT_S)
     return random.uniform(0, ceiling)  # noqa: S311 - jitter, not a secret
 
@@ -396,6 +442,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[s
         open_storage,
         queue,
         newest=aws.newest(),
+        pause=aws.pause(),
         concurrency=settings.concurrency(),
     )
     failed = aws.settle(event, settlement)

@@ -325,29 +325,64 @@ def _exactly(lines: Iterable[bytes], count: int, file: PartFile) -> Iterator[byt
         raise EnqueueError(f"{file.key} should hold {file.records} records and ends early; it was changed or cut")
 
 
-def manifest_of_event(body: str) -> tuple[str, str] | None:
-    """The manifest that an event on the work queue announces, as (bucket, key).
+@dataclass(frozen=True)
+class Announced:
+    """What a body on the work queue announces.
 
-    EventBridge carries the key as it is, an S3 notification URL-encoded. None for every other object.
+    Attributes:
+        manifests: Manifests that were written, as (bucket, key), in order.
+        ignored: Events in it that are of no interest to us; a body that holds none counts as one.
+    """
+
+    manifests: tuple[tuple[str, str], ...]
+    ignored: int
+
+
+def announced(body: str) -> Announced:
+    """The manifests that a body on the work queue announces. Whatever else it may be is ignored and counted.
+
+    EventBridge tells of one object and carries its key as it is; an S3 notification tells of several, and their
+    keys are URL-encoded.
 
     Raises:
-        ValueError: The body is no JSON object.
+        ValueError: The body is no JSON.
+
+    Source: Amazon S3 user guide, "Event message structure" and "EventBridge event message structure", read 2026-11-22.
     """
     event: Any = json.loads(body)
-    if not isinstance(event, dict):
-        raise ValueError("the event is no JSON object")
-    if "detail" in event:
-        bucket, key = event["detail"]["bucket"]["name"], event["detail"]["object"]["key"]
-    elif event.get("Records"):
-        record = event["Records"][0]["s3"]
-        bucket, key = record["bucket"]["name"], unquote_plus(record["object"]["key"])
-    else:
-        return None
+    records = _at(event, "Records")
+    places = [_place_in_record(one) for one in records] if isinstance(records, list) else [_place_in_event(event)]
+    manifests = tuple(place for place in places if place is not None and _is_manifest(*place))
+    return Announced(manifests, ignored=max(1, len(places)) - len(manifests))
+
+
+def _place_in_event(event: Any) -> tuple[str, str] | None:
+    """Bucket and key of an object that EventBridge says was written."""
+    bucket, key = _at(event, "detail", "bucket", "name"), _at(event, "detail", "object", "key")
+    is_written = _at(event, "detail-type") == "Object Created" and isinstance(bucket, str) and isinstance(key, str)
+    return (bucket, key) if is_written else None
+
+
+def _place_in_record(record: Any) -> tuple[str, str] | None:
+    """Bucket and key of an object that an S3 notification says was written."""
+    bucket, key = _at(record, "s3", "bucket", "name"), _at(record, "s3", "object", "key")
+    is_written = str(_at(record, "eventName")).startswith("ObjectCreated:")
+    return (bucket, unquote_plus(key)) if is_written and isinstance(bucket, str) and isinstance(key, str) else None
+
+
+def _at(value: Any, *path: str) -> Any:
+    """What stands at a path of keys; None where the path ends early."""
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _is_manifest(bucket: str, key: str) -> bool:
     try:
         layout.split_manifest_uri(f"s3://{bucket}/{key}")
     except layout.LayoutError:
-        return None
-    return bucket, key
+        return False
+    return True
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> Any:
@@ -358,26 +393,53 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
 
 
 def _handle(body: str) -> None:
-    from connectors.contract.storage import open_storage
-    from functions import aws, settings
+    """Enqueue the part that a message names, or fan out every run that an event announces."""
+    from functions import aws
 
     found = part_of_message(body)
     if found is not None:
-        folder, key = layout.split_manifest_uri(found[0])
-        connector = layout.connector_of_manifest(key) or ""
-        queue = aws.SqsQueue(settings.queue_url(connector))
-        done = enqueue_part(open_storage(folder.root), key, found[1], queue, sleep=time.sleep)
-        aws.log("part enqueued", job=folder.job, connector=connector, messages=done.messages, skipped=done.skipped)
-        aws.count("RecordsEnqueued", done.records, connector)
+        _enqueue_named(*found)
         return
-    event = manifest_of_event(body)
-    if event is None:
-        aws.log("event ignored")
-        return
-    folder, key = layout.split_manifest_uri("s3://{}/{}".format(*event))
+    event = announced(body)
+    if event.ignored:
+        aws.log("events ignored", count=event.ignored)
+        aws.count("EventsIgnored", event.ignored)
+    failures = [error for place in event.manifests if (error := _failure_of(_fan_out_announced, *place))]
+    if failures:
+        raise failures[0] if len(failures) == 1 else ExceptionGroup("several runs could not be fanned out", failures)
+
+
+def _failure_of(act: Callable[[str, str], None], bucket: str, key: str) -> Exception | None:
+    """Act on one of several announced runs. One that fails holds no other up: the event comes again for it."""
+    try:
+        act(bucket, key)
+    except Exception as error:  # noqa: BLE001 - handed to the caller, who raises it when all had their turn
+        return error
+    return None
+
+
+def _fan_out_announced(bucket: str, key: str) -> None:
+    from connectors.contract.storage import open_storage
+    from functions import aws, settings
+
+    folder, key = layout.split_manifest_uri(f"s3://{bucket}/{key}")
     work_queue = aws.SqsQueue(settings.required("WORK_QUEUE_URL"))
     done = fan_out(open_storage(folder.root), key, work_queue, sleep=time.sleep)
     aws.log("fanned out", job=folder.job, parts=done.messages, skipped=done.skipped)
+
+
+def _enqueue_named(manifest: str, part: str) -> None:
+    from connectors.contract.storage import open_storage
+    from functions import aws, settings
+
+    folder, key = layout.split_manifest_uri(manifest)
+    connector = layout.connector_of_manifest(key) or ""
+    queue = aws.SqsQueue(settings.queue_url(connector))
+    done = enqueue_part(open_storage(folder.root), key, part, queue, sleep=time.sleep)
+    aws.log("part enqueued", job=folder.job, connector=connector, messages=done.messages, skipped=done.skipped)
+    aws.count("RecordsEnqueued", done.records, connector)
+    if done.too_large:
+        aws.count("RecordsRejected", done.too_large, connector)
 
 
 def part_of_message(body: str) -> tuple[str, str] | None:

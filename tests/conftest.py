@@ -23,6 +23,8 @@ from connectors.contract.storage import open_storage
 from glue_jobs import glue, state, sync
 from glue_jobs.sync import RunResult, SyncResult
 
+pytest_plugins = ["canaries", "pytester"]
+
 # How long an example takes says something about the machine, nothing about the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

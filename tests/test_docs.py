@@ -20,7 +20,8 @@ from connectors.contract.records import SyncRecord
 from glue_jobs.config import parse_config
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("sample/*.md")])
+_PLACES = ("*.md", "docs/**/*.md", "sample/*.md", "connectors/*/*.md")
+PAGES = sorted(page for place in _PLACES for page in ROOT.glob(place))
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?://)([^)#]+)[^)]*\)")
 

@@ -15,11 +15,13 @@ import hmac
 import json
 import time
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
-from typing import Any, Self
+from threading import Lock
+from typing import Any
 
-HOST, PATH = "127.0.0.1", "/hooks/recommendations"
+from cli.emulators.faults import FaultPlan
+from cli.emulators.server import Emulator, Manners, Said
+
+PATH = "/hooks/recommendations"
 TOLERANCE_S = 300
 
 
@@ -89,54 +91,20 @@ def _event(body: bytes) -> dict[str, Any] | None:
     return event if is_known and is_whole else None
 
 
-class WebhookEmulator:
-    """A server that runs while the context is open. Each call has a connection of its own, so none outlives it.
+class WebhookEmulator(Emulator):
+    """A server that runs while the context is open.
 
     Attributes:
         receiver: What came in.
         endpoint: The address to call.
     """
 
-    def __init__(self, secret: str, port: int = 0) -> None:
+    def __init__(self, secret: str, port: int = 0, faults: FaultPlan | None = None) -> None:
         self.receiver = WebhookReceiver(secret)
-        self._server = _Server(self.receiver, port)
-        self._thread = Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self.endpoint = f"http://{HOST}:{self._server.server_port}{PATH}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Server(ThreadingHTTPServer):
-    request_queue_size = 128
-
-    def __init__(self, receiver: WebhookReceiver, port: int) -> None:
-        self.receiver = receiver
-        super().__init__((HOST, port), _Handler)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    wbufsize = -1  # head and body in one packet
-
-    def do_POST(self) -> None:
-        length = self.headers.get("Content-Length", "")
-        if self.path != PATH or not length.isdecimal():
-            self._answer(404 if self.path != PATH else 411)
-            return
-        body = self.rfile.read(int(length))
-        self._answer(self.server.receiver.receive(dict(self.headers.items()), body, time.time()))
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing: what came in stands in the receiver."""
-
-    def _answer(self, status: int) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
+        manners = Manners(
+            path=PATH,
+            take=lambda headers, body: Said(self.receiver.receive(headers, body, time.time())),
+            throttled=Said(429, headers={"Retry-After": "1"}),
+        )
+        super().__init__(manners, port, faults)
+        self.endpoint = self.origin + PATH

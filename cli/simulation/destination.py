@@ -9,11 +9,10 @@ from typing import Any
 from cli.emulators.braze_account import BrazeAccount
 from cli.simulation.world import World
 from connectors.base import Reply, Request
+from connectors.http import TOTAL_TIMEOUT_S
 
 # A list that holds this item is refused alone, one that holds the other refuses its whole call.
 REFUSED_ITEM, FATAL_ITEM = "refused", "fatal"
-# No call of ours lasts longer.
-CALL_LIMIT_S = 20.0
 # So many workers at once; one more finds every call answered at once.
 _MOST_AT_ONCE = 4
 
@@ -56,7 +55,7 @@ class SimulatedBraze:
         """Take the request somewhere in the time of the call; others go on meanwhile."""
         answers: list[Reply] = []
         is_lost = self._world.goes_wrong("answer lost")
-        lasts_s = CALL_LIMIT_S if is_lost else self._world.random.choice([0.1, 0.1, 0.1, 5.0, 15.0])
+        lasts_s = TOTAL_TIMEOUT_S if is_lost else self._world.random.choice([0.1, 0.1, 0.1, 5.0, 15.0])
         if self._at_once >= _MOST_AT_ONCE:
             answers.append(self._take(request))
         else:

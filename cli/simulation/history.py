@@ -25,6 +25,7 @@ from connectors.contract import layout
 from connectors.contract.layout import JobFolder
 from connectors.contract.manifest import RunManifest
 from connectors.contract.storage import StorageError
+from functions.calls import Pause
 from functions.deliver import Newest, deliver
 from functions.enqueue import EnqueueError, enqueue_part, fan_out
 from glue_jobs import state
@@ -116,7 +117,8 @@ class _History:
         self.played = Played(seed, self._storage, braze, self._world, self._days[-1])
         self._work_queue = SimulatedQueue(self._world, delay_s=0, visibility_s=VISIBILITY_S, wake=self._enqueue)
         self._queue = SimulatedQueue(self._world, delay_s=DELAY_S, visibility_s=VISIBILITY_S, wake=self._deliver)
-        self._workers = [Newest(NEWEST_MAX_AGE_S, self._world.monotonic) for _ in range(3)]
+        clock = self._world.monotonic
+        self._workers = [(Newest(NEWEST_MAX_AGE_S, clock), Pause(clock)) for _ in range(3)]
         self._connector = connector_of("secret")
 
     def play(self) -> None:
@@ -218,6 +220,7 @@ class _History:
         """The deliver function: a batch of messages, by one of several workers."""
         if not (batch := self._queue.receive(self._world.random.randint(1, 5))):
             return
+        newest, pause = self._world.random.choice(self._workers)
         with self._survived():
             settlement = deliver(
                 batch,
@@ -225,7 +228,8 @@ class _History:
                 self.played.braze,
                 lambda root: self._storage,
                 self._queue,
-                newest=self._world.random.choice(self._workers),
+                newest=newest,
+                pause=pause,
                 now=self._world.now,
                 sleep=self._world.pass_time,
             )

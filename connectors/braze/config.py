@@ -13,6 +13,7 @@ from connectors.braze.values import LOSSES, MAX_CHARS, MAX_ELEMENTS, MAX_VALUE_B
 from connectors.contract.records import ITEM_ID
 from connectors.endpoints import shown
 from connectors.errors import ConfigError
+from connectors.keys import checked_key
 
 # Source: Braze API reference, POST /users/track, "Rate limit" (75 objects of all kinds in one request) and
 # user data endpoints (4 MB a request), read 2026-11-21. 5 % are kept free: Braze does not say what a MB is.
@@ -141,3 +142,15 @@ def checked_endpoint(endpoint: str, *, allow_loopback: bool) -> str:
         f"Braze endpoint {shown(endpoint)} is not one of Braze's REST endpoints; "
         "use the one of your instance, for example https://rest.iad-01.braze.com, with nothing behind the host"
     )
+
+
+def checked_api_key(secret: str) -> str:
+    """The API key itself, once a header can carry it.
+
+    Raises:
+        ConfigError: It is not a key alone. The message does not show it.
+    """
+    key = checked_key(secret, "the Braze API key (BRAZE_API_KEY, or the function's secret)")
+    if " " in key:
+        raise ConfigError("the Braze API key (BRAZE_API_KEY, or the function's secret) holds a blank; leave out Bearer")
+    return key

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from connectors.base import Connector, Destination, Fitted, Outcome, Reply, Request, SyncOptions
 from connectors.braze.billing import data_points
-from connectors.braze.config import LIMITS, BrazeOptions, checked_endpoint
+from connectors.braze.config import LIMITS, BrazeOptions, checked_api_key, checked_endpoint
 from connectors.braze.fit import fit
 from connectors.braze.payload import attributes_object
 from connectors.braze.replies import read_reply
@@ -30,7 +30,8 @@ class BrazeConnector(Connector):
     def __init__(self, destination: Destination) -> None:
         endpoint = checked_endpoint(destination.endpoint, allow_loopback=destination.allow_loopback)
         self._url = f"{endpoint}/users/track"
-        self._headers = {"Authorization": f"Bearer {destination.secret}", "Content-Type": "application/json"}
+        key = checked_api_key(destination.secret)
+        self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
     def fit(self, record: SyncRecord, options: SyncOptions) -> Fitted:
         """See Connector."""

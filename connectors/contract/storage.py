@@ -13,10 +13,11 @@ import hashlib
 import io
 import os
 import random
-import tempfile
+import secrets
+import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,8 @@ from connectors.contract.layout import LayoutError, check_key
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
+# How often a call is made that AWS cannot answer now: about 8 s of waits, 15 at the most.
+TRIES = 5
 _CONFLICT_TRIES = 5
 _NO_BUCKET = "NoSuchBucket"
 
@@ -117,44 +120,45 @@ class LocalStorage:
 
     def get(self, key: str) -> Blob:
         """See Storage."""
-        with self.open(key) as stream:
+        with self.open(key) as stream, _on_disk("read", self.folder / key):
             data = stream.read()
         return Blob(data, _checksum(data))
 
     def open(self, key: str) -> BinaryIO:
         """See Storage."""
-        try:
-            return self._path(key).open("rb")
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise NotFoundError(f"{self.root}/{key} is not there") from error
+        with _on_disk("read", self.folder / key):
+            try:
+                return self._path(key).open("rb")
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+                raise NotFoundError(f"{self.root}/{key} is not there") from error
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """See Storage."""
         top = self._path(_check_prefix(prefix).rstrip("/")) if prefix else self.folder
-        below = {path.relative_to(self.folder).as_posix(): path for path in top.rglob("*")} if top.is_dir() else {}
-        for key, path in sorted(below.items()):
-            if not _is_hidden(key) and path.is_file():
-                found = path.stat()
-                mark = f"{found.st_mtime_ns}-{found.st_size}"
-                yield Entry(key, found.st_size, mark, datetime.fromtimestamp(found.st_mtime, UTC))
+        with _on_disk("listed", top):
+            paths = [Path(folder, name) for folder, _, names in os.walk(top, onerror=_refuse) for name in names]
+            found = sorted((path.relative_to(self.folder).as_posix(), path) for path in paths)
+            entries = [_entry(key, path) for key, path in found if not _is_hidden(key)]
+        yield from filter(None, entries)
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """See Storage. First writes use a hard link, swaps a lock beside the file: both are atomic."""
         path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary(path, data) as temporary:
-            if if_absent:
-                self._link(temporary, path)
-            else:
-                with self._locked(path, if_match):
-                    temporary.replace(path)
+        with _on_disk("written", path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _temporary(path, data) as temporary:
+                if if_absent:
+                    self._link(temporary, path)
+                else:
+                    with self._locked(path, if_match):
+                        temporary.replace(path)
         return _checksum(data)
 
     def delete(self, key: str, *, if_match: str | None = None) -> None:
         """See Storage."""
         path = self._path(key)
         if path.parent.is_dir():
-            with self._locked(path, if_match):
+            with _on_disk("removed", path), self._locked(path, if_match):
                 path.unlink(missing_ok=True)
         elif if_match is not None:
             raise ConflictError(f"{path} is not what was read")
@@ -182,6 +186,31 @@ class LocalStorage:
             if not path.is_file() or _checksum(path.read_bytes()) != if_match:
                 raise ConflictError(f"{path} is not what was read")
             yield
+
+
+@contextmanager
+def _on_disk(action: str, path: Path) -> Iterator[None]:
+    """Tell what went wrong on the disk in the words of this room, with the path."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{path} cannot be {action}: {error.strerror or error}") from error
+
+
+def _entry(key: str, path: Path) -> Entry | None:
+    """A file of a listing; None for what is no file, or went away meanwhile."""
+    with suppress(FileNotFoundError):
+        found = path.stat()
+        if stat.S_ISREG(found.st_mode):
+            mark = f"{found.st_mtime_ns}-{found.st_size}"
+            return Entry(key, found.st_size, mark, datetime.fromtimestamp(found.st_mtime, UTC))
+    return None
+
+
+def _refuse(error: OSError) -> None:
+    """A folder that cannot be read is not an empty one; one that went away meanwhile is."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 @dataclass(frozen=True)
@@ -224,9 +253,15 @@ class S3Storage:
                         yield Entry(key, item["Size"], item["ETag"], item["LastModified"])
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
-        """See Storage."""
+        """See Storage. A put whose answer was lost is repeated, and the repeat then meets what the first one wrote."""
         condition = {"IfNoneMatch": "*"} if if_absent else _matching(if_match)
-        return str(self._call("put_object", key, Body=data, **condition)["ETag"])
+        try:
+            return str(self._call("put_object", key, Body=data, **condition)["ETag"])
+        except ConflictError as error:
+            found = self.get(key) if _was_repeated(error.__cause__) else None
+            if found is None or found.data != data:
+                raise
+            return found.tag
 
     def delete(self, key: str, *, if_match: str | None = None) -> None:
         """See Storage."""
@@ -275,7 +310,28 @@ def _in_our_words(error: ClientError, operation: str, address: str, *, is_swap: 
         return ConflictError(f"{address} is not what was read")
     if status == 404 and code != _NO_BUCKET:
         return NotFoundError(f"{address} is not there")
-    return StorageError(f"S3 answered {code} to {operation} of {address}")
+    return StorageError(f"S3 answered {code} to {operation} of {address}{_fix(str(code), operation)}")
+
+
+_ACTIONS = {
+    "get_object": "s3:GetObject",
+    "put_object": "s3:PutObject",
+    "delete_object": "s3:DeleteObject",
+    "list_objects_v2": "s3:ListBucket",
+}
+
+
+def _fix(code: str, operation: str) -> str:
+    """What mends an error that no repeat mends."""
+    if code == "AccessDenied":
+        return f"; allow {_ACTIONS[operation]} there"
+    return "; the credentials have expired, get new ones" if code == "ExpiredToken" else ""
+
+
+def _was_repeated(error: BaseException | None) -> bool:
+    """Whether an answer is that of a repeat: the first one may have been carried out."""
+    response = getattr(error, "response", {})
+    return int(response.get("ResponseMetadata", {}).get("RetryAttempts", 0)) > 0
 
 
 class _BodyStream(io.RawIOBase):
@@ -302,10 +358,15 @@ class _BodyStream(io.RawIOBase):
 
 @functools.cache
 def _s3() -> Any:
-    """One client a process: building one costs more than most calls."""
-    import boto3
+    """One client a process: building one costs more than most calls.
 
-    return boto3.client("s3")
+    What S3 cannot answer now (503, 500, a cut connection) is tried again after backoff with full jitter.
+    Source: AWS SDKs reference guide, "Retry behavior", mode standard, read 2026-11-22.
+    """
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client("s3", config=Config(retries={"mode": "standard", "total_max_attempts": TRIES}))
 
 
 def _matching(tag: str | None) -> dict[str, str]:
@@ -334,13 +395,16 @@ def _checksum(data: bytes) -> str:
 
 @contextmanager
 def _temporary(path: Path, data: bytes) -> Iterator[Path]:
-    """A file beside `path` holding the data, on disk before it gets its name; gone afterwards."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    """A file beside `path` holding the data, on disk before it gets its name; gone afterwards.
+
+    It is opened like any file, so that it may be read by those whom the umask lets.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with temporary.open("xb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        yield Path(name)
+        yield temporary
     finally:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

@@ -17,7 +17,10 @@ class NewerFormatError(Exception):
 class WireModel(BaseModel):
     """A line or document that crosses from one half to the other. Frozen; snake_case here, camelCase there."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+    # What cannot be read is never quoted: it may be a user.
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     def to_json(self) -> str:
         """One line of JSON text."""

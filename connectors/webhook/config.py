@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 from connectors.base import Limits, SyncOptions
 from connectors.endpoints import shown
 from connectors.errors import ConfigError
+from connectors.keys import checked_key
 
 # One event a request is the standard's; the size is ours: what one message of the queue comfortably holds.
 LIMITS = Limits(max_records=1, max_bytes=256_000)
@@ -48,8 +49,9 @@ def secrets_of(text: str) -> list[bytes]:
     Raises:
         ConfigError: One is not of the standard's form. The message shows none of them.
     """
-    keys = [_key(secret) for secret in text.split()]
-    if not keys or None in keys:
+    whole = checked_key(text, "the webhook secret (WEBHOOK_SECRET, or the function's secret)")
+    keys = [_key(secret) for secret in whole.split()]
+    if None in keys:
         raise ConfigError(
             "the webhook secret is not of the form whsec_<base64 of 24 to 64 bytes>; "
             "use the one the receiver was set up with, or two with a space between while one replaces the other"

@@ -38,13 +38,13 @@ def test_what_a_person_reads_stays_as_it_is(text):
         "\ud800",
     ],
 )
-def test_what_could_steer_a_terminal_is_replaced(character):
+def test_f16_what_could_steer_a_terminal_is_replaced(character):
     assert printable(f"a{character}b") == "a\ufffdb"
 
 
 @settings(deadline=None)
 @given(st.text())
-def test_no_text_keeps_a_control_character_and_none_gets_shorter(text):
+def test_f16_no_text_keeps_a_control_character_and_none_gets_shorter(text):
     shown = printable(text)
     assert len(shown) == len(text)
     assert all(c == "\n" or not (ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or 0x202A <= ord(c) <= 0x202E) for c in shown)
@@ -54,7 +54,7 @@ HOSTILE = "\x1b]0;owned\x07\x1b[2J\u202e[red]x[/red][/]"
 
 
 @pytest.mark.parametrize("method", ["stage", "warn", "fail", "next"])
-def test_messages_go_to_stderr_without_control_characters_and_without_markup(capsys, method):
+def test_f16_messages_go_to_stderr_without_control_characters_and_without_markup(capsys, method):
     getattr(Voice(), method)(HOSTILE)
     out, err = capsys.readouterr()
     assert out == ""
@@ -63,7 +63,7 @@ def test_messages_go_to_stderr_without_control_characters_and_without_markup(cap
     assert "[red]x[/red][/]" in err
 
 
-def test_a_table_shows_titles_names_and_figures_as_they_are(capsys):
+def test_f16_a_table_shows_titles_names_and_figures_as_they_are(capsys):
     Voice().table(f"Job {HOSTILE}", ["", "count"], [[HOSTILE, 1234567], ["[b]", "text"]])
     out, err = capsys.readouterr()
     assert err == ""

@@ -56,7 +56,7 @@ def clock(monkeypatch) -> Clock:
 @pytest.fixture
 def deliver(folder):
     """Deliver a run, one call at a time, to a Braze that answers so."""
-    connector = BrazeConnector(Destination("http://127.0.0.1:1", "key", allow_loopback=True))
+    connector = BrazeConnector(Destination("http://127.0.0.1:1", "canary-key", allow_loopback=True))
 
     def start(run, answer, report=lambda text: None) -> tuple[Delivery, FakeBraze]:
         braze = FakeBraze(answer)
@@ -119,7 +119,7 @@ def test_a_failure_is_tried_again_after_a_wait(publish, deliver, clock):
     throttled = Reply(429, {"x-ratelimit-retry-after": "30"})
     delivery, braze = deliver(run, lambda call, users: OK if call == 3 else throttled)
     assert braze.told == [["ann"]] * 3
-    assert clock.now_s == started_s + 60
+    assert started_s + 60 <= clock.now_s <= started_s + 72
     assert (delivery.waiting, delivery.trouble) == (0, [])
 
 

@@ -107,6 +107,7 @@ def test_what_never_comes_to_rest_is_noticed():
         world.come_to_rest()
 
 
+@pytest.mark.shows("users", reason="a simulation names the users it made up")
 def test_a_broken_invariant_is_told_with_its_seed_and_ends_with_1(monkeypatch, capsys):
     monkeypatch.setattr(deliver, "_published_version", lambda storage, connector: 0)
     monkeypatch.setattr(simulate, "fresh_seeds", lambda number: [])

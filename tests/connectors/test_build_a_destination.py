@@ -162,6 +162,10 @@ def takes_any_endpoint(connector: Any) -> None:
     connector.__init__ = lambda self, destination: setattr(self, "_headers", {})
 
 
+def takes_any_key(connector: Any) -> None:
+    connector.__init__ = lambda self, destination: setattr(self, "_headers", {"key": destination.secret})
+
+
 def numbers_its_tries(connector: Any) -> None:
     start = connector.__init__
 
@@ -192,6 +196,7 @@ def sends_nothing_as_something(connector: Any) -> None:
     connector.requests = requests
 
 
+@pytest.mark.shows("users", "keys", reason="the connectors are spoilt on purpose, and the suite says how")
 @pytest.mark.parametrize(
     ("spoil", "check", "arguments"),
     [
@@ -221,6 +226,7 @@ def sends_nothing_as_something(connector: Any) -> None:
             "test_an_endpoint_that_is_not_the_destinations_is_refused_without_the_key",
             {"endpoint": ""},
         ),
+        (takes_any_key, "test_a_key_with_something_around_it_is_refused_and_the_setting_named", {"spoilt": "{key}\n"}),
         (numbers_its_tries, "test_the_same_records_are_the_same_requests_also_from_another_process", {}),
         (cleans_texts, "test_hostile_text_arrives_unchanged_or_is_refused", {"text": "a\x00b"}),
         (sends_nothing_as_something, "test_nothing_to_say_is_no_request", {}),

@@ -350,6 +350,13 @@ def test_an_endpoint_that_is_not_the_destinations_is_refused_without_the_key(cas
     assert_unsaid(case.dialect.secret, [caught.value])
 
 
+@pytest.mark.parametrize("spoilt", ["{key}\n", " {key}", "{key}€", "{key}\x00", ""], ids=ascii)
+def test_a_key_with_something_around_it_is_refused_and_the_setting_named(case, spoilt):
+    with pytest.raises(ConfigError, match=case.connector.secret_variable) as caught:
+        type(case.connector)(Destination(case.dialect.endpoint, spoilt.format(key=case.dialect.secret)))
+    assert_unsaid(case.dialect.secret, [caught.value])
+
+
 def parts_of(secret: str) -> set[str]:
     """The key, and what of it would be enough."""
     return {secret, *re.findall(r"[A-Za-z0-9+/]{12,}", secret)}

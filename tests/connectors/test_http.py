@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
@@ -12,7 +14,7 @@ from threading import Event, Thread
 import pytest
 
 from connectors.base import Reply, Request
-from connectors.http import Sender
+from connectors.http import CONNECT_TIMEOUT_S, MAX_REPLY_BYTES, READ_TIMEOUT_S, TOTAL_TIMEOUT_S, Sender
 
 Answer = Callable[["Handler"], None]
 
@@ -90,6 +92,23 @@ def half_and_then_never(handler: Handler) -> None:
     never(handler)
 
 
+def dripping(head: bytes, rest: bytes = b"x" * 500) -> Answer:
+    """A head at once, then a byte now and then, each well within the read limit."""
+
+    def answer(handler: Handler) -> None:
+        handler.close_connection = True
+        handler.wfile.write(head)
+        handler.wfile.flush()
+        with suppress(OSError):  # the caller hung up
+            for byte in rest:
+                if handler.server.is_over.wait(0.02):
+                    return
+                handler.wfile.write(bytes([byte]))
+                handler.wfile.flush()
+
+    return answer
+
+
 @pytest.fixture
 def server() -> Iterator[Server]:
     with Server() as running:
@@ -163,16 +182,16 @@ def test_f51_where_a_redirect_leads_is_not_even_read(server, send, location):
     assert send(request_to(server.url)).status == 302
 
 
-def test_a_slow_answer_is_no_reply(server, send):
+def test_f48_a_slow_answer_is_no_reply(server, send):
     server.answer = never
     assert send(request_to(server.url)) == Reply(status=0, failure="ReadTimeout")
 
 
-def test_a_refused_connection_is_no_reply(send):
+def test_f48_a_refused_connection_is_no_reply_and_nothing_can_have_arrived(send):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, and nobody listens
         reply = send(request_to(f"http://127.0.0.1:{taken.getsockname()[1]}/"))
-    assert (reply.status, reply.failure) == (0, "ConnectionError")
+    assert (reply.status, reply.failure) == (0, "NotConnected")
 
 
 @pytest.mark.parametrize(
@@ -194,6 +213,55 @@ def test_f48_half_a_reply_is_no_reply(server, send, answer):
     reply = send(request_to(server.url))
     assert (reply.status, reply.headers, reply.body) == (0, {}, b"")
     assert reply.failure
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 201 Created\r\nContent-Length: 500\r\n\r\n",
+        b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n1f4\r\n",
+        b'HTTP/1.1 201 Created\r\nConnection: close\r\n\r\n{"message":"success"}',
+        b"HTTP/1.1 201 Created\r\nX-Long: ",
+        b"HTTP/1.1 20",
+        b"",
+    ],
+    ids=["body", "chunks", "body until closed", "header", "status", "nothing yet"],
+)
+def test_f48_a_server_that_drips_does_not_hold_a_call_for_ever(server, head):
+    """Ten seconds of drops, each within the read limit of one second; only the limit of the whole call ends it."""
+    server.answer = dripping(head)
+    send = Sender(connect_timeout_s=1, read_timeout_s=1, total_timeout_s=0.3)
+    reply = send(request_to(server.url))
+    assert (reply.status, reply.failure, reply.body) == (0, "TotalTimeout", b"")
+
+
+def test_f48_an_answer_that_drips_and_ends_in_time_is_a_reply(server):
+    server.answer = dripping(b"HTTP/1.1 201 Created\r\nContent-Length: 4\r\n\r\n", b"slow")
+    send = Sender(connect_timeout_s=1, read_timeout_s=1, total_timeout_s=20)
+    assert send(request_to(server.url)).body == b"slow"
+
+
+def test_f48_a_call_that_ran_out_of_time_leaves_the_next_one_all_of_it(server):
+    send = Sender(connect_timeout_s=1, read_timeout_s=1, total_timeout_s=0.8)
+    server.answer = dripping(b"HTTP/1.1 201 Created\r\nContent-Length: 500\r\n\r\n")
+    assert send(request_to(server.url)).failure == "TotalTimeout"
+    server.answer = whole(201, b"in time")
+    assert [send(request_to(server.url)).body for _ in range(3)] == [b"in time"] * 3
+
+
+def test_f48_the_limits_of_a_call_are_in_order():
+    assert 0 < CONNECT_TIMEOUT_S < READ_TIMEOUT_S < TOTAL_TIMEOUT_S
+    assert CONNECT_TIMEOUT_S + READ_TIMEOUT_S < TOTAL_TIMEOUT_S
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_f48_an_answer_without_end_is_no_reply(server, send, packed):
+    body = b"x" * (MAX_REPLY_BYTES + 1)
+    content = gzip.compress(body) if packed else body
+    server.answer = whole(201, content, **({"Content_Encoding": "gzip"} if packed else {}))
+    assert send(request_to(server.url)) == Reply(status=0, failure="ReplyTooLarge")
+    server.answer = whole(201, b"x" * MAX_REPLY_BYTES)
+    assert len(send(request_to(server.url)).body) == MAX_REPLY_BYTES
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 201 Cre", b"HTTP/1.1 201 Created\r\nContent-Le"])

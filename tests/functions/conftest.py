@@ -135,4 +135,4 @@ def fake_braze() -> Callable[..., FakeBraze]:
 
 @pytest.fixture
 def connector() -> BrazeConnector:
-    return BrazeConnector(Destination("http://127.0.0.1:1", "key", allow_loopback=True))
+    return BrazeConnector(Destination("http://127.0.0.1:1", "canary-key", allow_loopback=True))

@@ -23,10 +23,10 @@ from functions.enqueue import (
     MESSAGE_BYTES,
     Enqueued,
     EnqueueError,
+    announced,
     enqueue_lines,
     enqueue_part,
     fan_out,
-    manifest_of_event,
     message_bodies,
     part_of_message,
 )
@@ -112,7 +112,7 @@ def test_what_surrounds_the_lines_counts_too(publish, scripted_queue):
     assert [len(message.lines) for message in messages_of(queue)] == [11, 1]
 
 
-def test_large_messages_travel_in_batches_of_at_most_ten_and_one_mebibyte(publish, scripted_queue):
+def test_f41_large_messages_travel_in_batches_of_at_most_ten_and_one_mebibyte(publish, scripted_queue):
     run, queue = publish(users(10, "x" * 150_000)), scripted_queue()
     enqueue(run.storage, run.key, queue, sleep=no_sleep)
     assert [len(call) for call in queue.calls] == [6, 4]
@@ -125,7 +125,7 @@ def test_small_messages_travel_ten_at_a_time(publish, scripted_queue):
     assert [len(call) for call in queue.calls] == [BATCH_MESSAGES, BATCH_MESSAGES, 3]
 
 
-def test_only_what_the_queue_refused_is_sent_again(publish, scripted_queue):
+def test_f39_only_what_the_queue_refused_is_sent_again(publish, scripted_queue):
     run, queue = publish(users(4), records_per_request=1), scripted_queue([1, 3], [0])
     done = enqueue(run.storage, run.key, queue, sleep=no_sleep)
     firsts = [[json.loads(body)["from"] for body in call] for call in queue.calls]
@@ -134,7 +134,7 @@ def test_only_what_the_queue_refused_is_sent_again(publish, scripted_queue):
     assert done.messages == 4
 
 
-def test_a_queue_that_keeps_refusing_is_an_error_after_a_few_longer_and_longer_waits(publish, scripted_queue):
+def test_f39_a_queue_that_keeps_refusing_is_an_error_after_a_few_longer_and_longer_waits(publish, scripted_queue):
     run, queue, waits_s = publish(users(2), records_per_request=1), scripted_queue(*[[0]] * 99), []
     with pytest.raises(EnqueueError, match="refused 1 message"):
         enqueue(run.storage, run.key, queue, sleep=waits_s.append)
@@ -142,7 +142,7 @@ def test_a_queue_that_keeps_refusing_is_an_error_after_a_few_longer_and_longer_w
     assert all(0 <= wait_s <= min(10, 0.2 * 2**attempt) for attempt, wait_s in enumerate(waits_s))
 
 
-def test_a_record_that_no_message_can_hold_gets_a_receipt_and_its_neighbours_go_on(publish, scripted_queue):
+def test_f14_a_record_that_no_message_can_hold_gets_a_receipt_and_its_neighbours_go_on(publish, scripted_queue):
     records = [upsert("ann"), upsert("bob", "x" * 2_000_000), upsert("cleo")]
     run, queue = publish(records), scripted_queue()
     done = enqueue(run.storage, run.key, queue, sleep=no_sleep)
@@ -209,13 +209,13 @@ HOSTILE = [
 ]
 
 
-def test_user_ids_of_any_kind_pass_unchanged(publish, scripted_queue):
+def test_f16_user_ids_of_any_kind_pass_unchanged(publish, scripted_queue):
     run, queue = publish([upsert(user_id) for user_id in HOSTILE]), scripted_queue()
     enqueue(run.storage, run.key, queue, sleep=no_sleep)
     assert [line["userId"] for line in lines_of(messages_of(queue))] == HOSTILE
 
 
-def test_a_message_holds_no_character_that_sqs_refuses_or_replaces(publish, scripted_queue):
+def test_f16_a_message_holds_no_character_that_sqs_refuses_or_replaces(publish, scripted_queue):
     # Source: Amazon SQS API reference, SendMessage: #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 on.
     run, queue = publish([upsert("ann\ufffe", "\uffff\ufffd\u007f\x01")]), scripted_queue()
     enqueue(run.storage, run.key, queue, sleep=no_sleep)
@@ -294,60 +294,139 @@ def test_memory_does_not_grow_with_the_part(publish):
     assert peak_bytes < 2_000_000
 
 
-def test_an_eventbridge_event_names_the_manifest_by_its_raw_key():
-    event = {"detail-type": "Object Created", "detail": {"bucket": {"name": "shop"}, "object": {"key": KEY}}}
-    assert manifest_of_event(json.dumps(event)) == ("shop", KEY)
+def told(key: object, kind: str = "Object Created", bucket: object = "shop") -> dict[str, object]:
+    """What EventBridge says of an object."""
+    detail = {"bucket": {"name": bucket}, "object": {"key": key}}
+    return {"source": "aws.s3", "detail-type": kind, "detail": detail}
 
 
-def test_an_s3_notification_names_the_manifest_by_its_encoded_key():
-    event = {"Records": [{"s3": {"bucket": {"name": "shop"}, "object": {"key": quote_plus(KEY, safe="/")}}}]}
+def record(key: str, name: str = "ObjectCreated:Put") -> dict[str, object]:
+    """What an S3 notification says of an object."""
+    place = {"bucket": {"name": "shop"}, "object": {"key": quote_plus(key, safe="/")}}
+    return {"eventSource": "aws:s3", "eventName": name, "s3": place}
+
+
+def announced_in(event: object) -> tuple[list[tuple[str, str]], int]:
+    """The manifests that an event announces, and how many of its events are ignored."""
+    found = announced(json.dumps(event))
+    return list(found.manifests), found.ignored
+
+
+def test_f36_an_eventbridge_event_names_the_manifest_by_its_raw_key():
+    assert announced_in(told(KEY)) == ([("shop", KEY)], 0)
+
+
+@pytest.mark.parametrize("name", ["ObjectCreated:Put", "ObjectCreated:CompleteMultipartUpload", "ObjectCreated:Copy"])
+def test_f36_an_s3_notification_names_the_manifest_by_its_encoded_key(name):
+    event = {"Records": [record(KEY, name)]}
     assert "%3D" in json.dumps(event)
-    assert manifest_of_event(json.dumps(event)) == ("shop", KEY)
+    assert announced_in(event) == ([("shop", KEY)], 0)
 
 
-def test_a_raw_key_is_not_decoded_a_second_time():
-    event = {"detail": {"bucket": {"name": "shop"}, "object": {"key": quote_plus(KEY, safe="/")}}}
-    assert manifest_of_event(json.dumps(event)) is None
+def test_f36_a_raw_key_is_not_decoded_a_second_time():
+    assert announced_in(told(quote_plus(KEY, safe="/"))) == ([], 1)
 
 
-@pytest.mark.parametrize(
-    "key",
-    [
-        KEY.replace("_manifest.json", "part-00000-0-000.jsonl.gz"),
-        KEY.replace("_manifest.json", "_SUCCESS"),
-        KEY.replace("_manifest.json", "._manifest.json.crc"),
-        KEY.replace("_manifest.json", "_temporary/0/_manifest.json"),
-        KEY.replace("demo/", "../demo/"),
-        KEY.replace("demo/", "%2e%2e/"),
-        KEY.replace("user_personalization", "unknown"),
-        KEY.replace("etl_jobs/", ""),
-        KEY.replace("output/braze/", "output/br aze/"),
-        "etl_jobs/user_personalization/demo/output/braze/state/_current.json",
-        "etl_jobs/user_personalization/demo/config.json",
-        "photo.jpg",
-        "",
-    ],
-)
-def test_events_of_other_objects_are_nobodys_manifest(key):
-    raw = {"detail": {"bucket": {"name": "shop"}, "object": {"key": key}}}
-    encoded = {"Records": [{"s3": {"bucket": {"name": "shop"}, "object": {"key": quote_plus(key, safe="/")}}}]}
-    assert manifest_of_event(json.dumps(raw)) is None
-    assert manifest_of_event(json.dumps(encoded)) is None
+def test_f36_a_key_is_decoded_once_and_only_where_its_kind_of_event_encodes_it():
+    encoded = KEY.replace("demo", "de%6Do").replace("=", "%3D")
+    for key, found in [(encoded, [("shop", KEY)]), (encoded.replace("%6D", "%256D"), []), (f"a+b%20c/{encoded}", [])]:
+        event = record(KEY)
+        event["s3"]["object"]["key"] = key
+        assert announced_in({"Records": [event]}) == (found, 1 - len(found))
+        assert announced_in(told(key)) == ([], 1)
+
+
+def test_f36_every_manifest_of_a_notification_is_announced_and_the_rest_counted():
+    other = KEY.replace("3f9a2c", "000001")
+    parts = [record(KEY.replace("_manifest.json", "part-00000-0-000.jsonl.gz")), None, {"s3": 1}]
+    event = {"Records": [record(KEY), *parts, record(other), record(other, "ObjectRemoved:Delete")]}
+    assert announced_in(event) == ([("shop", KEY), ("shop", other)], 4)
+
+
+OTHER_KEYS = [
+    KEY.replace("_manifest.json", "part-00000-0-000.jsonl.gz"),
+    KEY.replace("_manifest.json", "_SUCCESS"),
+    KEY.replace("_manifest.json", "._manifest.json.crc"),
+    KEY.replace("_manifest.json", "_temporary/0/_manifest.json"),
+    KEY.replace("demo/", "../demo/"),
+    KEY.replace("demo/", "%2e%2e/"),
+    KEY.replace("user_personalization", "unknown"),
+    KEY.replace("etl_jobs/", ""),
+    KEY.replace("output/braze/", "output/br aze/"),
+    "etl_jobs/user_personalization/demo/output/braze/state/_current.json",
+    "etl_jobs/user_personalization/demo/config.json",
+    "photo.jpg",
+    "a+b%20c",
+    "%zz\x00",
+    "",
+]
+
+
+@pytest.mark.parametrize("key", OTHER_KEYS)
+def test_f36_events_of_other_objects_are_ignored_and_counted(key):
+    assert announced_in(told(key)) == ([], 1)
+    assert announced_in({"Records": [record(key)]}) == ([], 1)
 
 
 @pytest.mark.parametrize(
     "event",
-    [{"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "shop"}, {"Records": []}, {"Records": None}, {}],
-    ids=["test event", "no records", "null records", "empty"],
+    [
+        {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "shop"},
+        told(KEY, "Object Deleted"),
+        told(KEY, "Object Restore Completed"),
+        {"detail": told(KEY)["detail"]},
+        {"Records": [record(KEY, "ObjectRemoved:Delete")]},
+        {"Records": [record(KEY, "s3:TestEvent")]},
+        {"Records": [{**record(KEY), "eventName": None}]},
+        {"Records": [{**record(KEY), "s3": {"bucket": "shop", "object": KEY}}]},
+        told(["a", "list"]),
+        told(KEY, bucket=None),
+        told(KEY, bucket="br/idge"),
+        {**told(KEY), "detail": None},
+        {**told(KEY), "detail": "text"},
+        {**told(KEY), "detail": {"bucket": "shop", "object": [KEY]}},
+        {**told(KEY), "detail-type": {"Object Created": 1}},
+        {"Records": []},
+        {"Records": None},
+        {"Records": "text"},
+        {"Records": {"s3": 1}},
+        {},
+        [],
+        [told(KEY)],
+        1,
+        None,
+        "text",
+    ],
+    ids=lambda event: json.dumps(event)[:60],
 )
-def test_events_without_an_object_are_nobodys_manifest(event):
-    assert manifest_of_event(json.dumps(event)) is None
+def test_f36_events_of_any_other_shape_are_ignored_and_counted(event):
+    assert announced_in(event) == ([], 1)
 
 
-@pytest.mark.parametrize("body", ["", "no json", "[]", "1", "null"])
-def test_a_body_that_is_no_object_is_an_error(body):
-    with pytest.raises(ValueError, match=r"Expecting value|no JSON object"):
-        manifest_of_event(body)
+_JSON = st.recursive(
+    st.none() | st.integers() | st.text(max_size=9) | st.just(KEY),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["Records", "detail", "detail-type", "s3", "bucket", "object", "name", "key", "eventName"]),
+            inner,
+            max_size=3,
+        )
+    ),
+)
+
+
+@given(event=_JSON)
+def test_f36_no_json_whatsoever_is_an_exception(event):
+    manifests, ignored = announced_in(event)
+    records = event["Records"] if isinstance(event, dict) and isinstance(event.get("Records"), list) else [event]
+    assert len(manifests) + ignored == max(1, len(records))
+
+
+@pytest.mark.parametrize("body", ["", "no json", '{"Records": [', "\x00"])
+def test_a_body_that_is_no_json_is_an_error(body):
+    with pytest.raises(ValueError, match=r"Expecting value"):
+        announced(body)
 
 
 def test_a_run_fans_out_to_one_message_a_part(publish, scripted_queue):

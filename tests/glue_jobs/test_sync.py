@@ -319,6 +319,34 @@ def answer(job, result, *rejected):
         write_receipts(storage, manifest, [Receipt(**whole, rejected=refused, at=NOW)])
 
 
+LEFT_OVER = {"rejected": 3, "deadLettered": 3, "superseded": 3, "nothing": 1}
+
+
+def receipts_one_a_line(job, result, fate_of):
+    """A receipt for each line of a run, by its user's fate."""
+    for file in job.manifest(result).files:
+        data = open_storage(job.folder.root).get(file.key).data
+        for line, text in enumerate(gzip.decompress(data).splitlines()):
+            user, place = json.loads(text)["userId"], {"file": file.key, "first_line": line, "last_line": line}
+            fate = fate_of[user]
+            refused = [Rejection(line=line, user_id=user, code="x", reason="")] if fate == "rejected" else []
+            if fate != "nothing":
+                outcome = fate if fate in ("deadLettered", "superseded") else "settled"
+                yield Receipt(**place, outcome=outcome, rejected=refused, at=NOW)
+
+
+def test_f56_f57_ten_who_were_not_delivered_are_sent_again_and_only_they(user_personalization):
+    users = [f"u{number:02}" for number in range(20)]
+    fates = ["delivered"] * 10 + [fate for fate, count in LEFT_OVER.items() for _ in range(count)]
+    user_personalization.config()
+    user_personalization.batch(*(for_user(user, "106") for user in users))
+    result = user_personalization.run()
+    receipts = list(receipts_one_a_line(user_personalization, result, dict(zip(users, fates, strict=True))))
+    storage, manifest = open_storage(user_personalization.folder.root), user_personalization.manifest(result)
+    write_receipts(storage, manifest, receipts)
+    assert sorted(user_personalization.records(user_personalization.run())) == users[10:]
+
+
 def test_f57_who_is_refused_is_sent_again_three_times_and_then_rests_until_his_list_changes(user_personalization):
     user_personalization.config()
     for sent in (["ann", "bob", "cid"], ["ann"], ["ann"]):

@@ -16,13 +16,13 @@ from cli.emulators.faults import Fault, FaultPlan
 from connectors.base import Request
 from connectors.http import Sender
 
-HEADERS = {"Authorization": "Bearer secret"}
+HEADERS = {"Authorization": "Bearer canary"}
 ANN = {"attributes": [{"external_id": "ann", "recs_ids": ["shoe"]}]}
 
 
 @pytest.fixture
 def braze() -> Iterator[BrazeEmulator]:
-    with BrazeEmulator(api_key="secret") as emulator:
+    with BrazeEmulator(api_key="canary") as emulator:
         yield emulator
 
 
@@ -80,7 +80,7 @@ def test_calls_are_answered_side_by_side(braze):
 
 
 def test_nothing_is_answered_after_the_end_not_even_on_an_open_connection(session):
-    with BrazeEmulator(api_key="secret") as braze:
+    with BrazeEmulator(api_key="canary") as braze:
         session.post(f"{braze.endpoint}/users/track", json=ANN)
     with pytest.raises(requests.ConnectionError):
         session.post(f"{braze.endpoint}/users/track", json=ANN)
@@ -106,9 +106,9 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def test_faults_happen_as_planned_and_what_was_taken_stays_taken():
     script = [Fault.THROTTLED, Fault.UNAVAILABLE, Fault.RESET_AFTER, Fault.LATE, Fault.NONE]
-    with BrazeEmulator(api_key="key", faults=FaultPlan(script=script, late_s=0.4)) as braze:
+    with BrazeEmulator(api_key="canary", faults=FaultPlan(script=script, late_s=0.4)) as braze:
         send = Sender(read_timeout_s=0.2)
-        headers = {"Authorization": "Bearer key", "Content-Type": "application/json"}
+        headers = {"Authorization": "Bearer canary", "Content-Type": "application/json"}
         bodies = [b'{"attributes":[{"external_id":"u%d","a":1}]}' % number for number in range(5)]
         replies = [send(Request(f"{braze.endpoint}/users/track", headers, body, [0])) for body in bodies]
     assert [reply.status for reply in replies] == [429, 503, 0, 0, 201]

@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 import requests
 
+from cli.emulators.faults import Fault, FaultPlan
 from cli.emulators.webhook import WebhookEmulator, WebhookReceiver
+from connectors.base import Request
+from connectors.http import Sender
 
 KEY = b"k" * 24
 SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
@@ -112,7 +115,20 @@ def test_calls_reach_the_receiver_side_by_side():
             assert set(pool.map(call, range(40))) == {204}
         assert session.post(emulator.endpoint + "/other", data=b"{}").status_code == 404
         assert session.post(emulator.endpoint, data=iter([b"{}"])).status_code == 411
-        assert session.get(emulator.endpoint).status_code == 501
+        assert session.get(emulator.endpoint).status_code == 404
     assert len(emulator.receiver.users) == 40
     with pytest.raises(requests.ConnectionError):
         requests.post(emulator.endpoint, data=b"{}", timeout=10)
+
+
+def test_faults_happen_as_planned_and_what_was_taken_stays_taken():
+    script = [Fault.THROTTLED, Fault.UNAVAILABLE, Fault.RESET_AFTER, Fault.LATE, Fault.NONE]
+    with WebhookEmulator(SECRET, faults=FaultPlan(script=script, late_s=0.4)) as emulator:
+        send, replies = Sender(read_timeout_s=0.2), []
+        for number in range(5):
+            body = event(user=f"user-{number}")
+            sent = headers(body, f"msg_{number}", int(time.time()))
+            replies.append(send(Request(emulator.endpoint, sent, body, [0])))
+    assert [reply.status for reply in replies] == [429, 503, 0, 0, 204]
+    assert replies[0].headers["retry-after"] == "1"
+    assert sorted(emulator.receiver.users) == ["user-2", "user-3", "user-4"]

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from connectors.base import Destination
 from connectors.braze.config import HOSTS, LIMITS, BrazeOptions, checked_endpoint
+from connectors.braze.connector import BrazeConnector
 from connectors.errors import ConfigError
 
 BRAZE = "https://rest.iad-01.braze.com"
@@ -165,6 +167,28 @@ def test_f58_a_refusal_never_repeats_what_may_be_a_key(endpoint):
     assert "canary" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("", "is empty"),
+        ("\n", "is empty"),
+        ("canary-key\n", "store the key alone"),
+        ("canary-key ", "store the key alone"),
+        ("\tcanary-key", "store the key alone"),
+        ("canary-key\r\n", "store the key alone"),
+        ("canary\nkey", "copy the key anew"),
+        ("canary-key-€", "copy the key anew"),
+        ("canary-key-é", "copy the key anew"),
+        ("canary\u200bkey", "copy the key anew"),
+        ("Bearer canary-key", "leave out Bearer"),
+    ],
+)
+def test_f58_a_key_that_no_header_carries_is_refused_with_the_fix_and_not_shown(key, told):
+    with pytest.raises(ConfigError, match=rf"BRAZE_API_KEY.*{told}") as caught:
+        BrazeConnector(Destination(BRAZE, key))
+    assert "canary" not in str(caught.value)
+
+
 def test_a_refusal_names_the_host_that_was_wrong():
     with pytest.raises(ConfigError, match=r"'https://rest\.iad-99\.braze\.com' is not one of Braze's"):
         checked_endpoint("https://rest.iad-99.braze.com/", allow_loopback=False)
@@ -241,7 +265,7 @@ def test_a_mistake_in_the_settings_is_found(raw):
 @pytest.mark.parametrize(
     "raw",
     [
-        {"otherAttributes": {"external_id": "ann"}},
+        {"otherAttributes": {"external_id": "x"}},
         {"otherAttributes": {"user_alias": {}}},
         {"otherAttributes": {"braze_id": "1"}},
         {"otherAttributes": {"_merge_objects": True}},

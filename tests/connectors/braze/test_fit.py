@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from connectors.braze.config import LIMITS, BrazeOptions
 from connectors.braze.connector import BrazeConnector
 from connectors.braze.fit import MAX_RECORD_BYTES, fit
 from connectors.braze.payload import attributes_object
-from connectors.braze.values import MAX_VALUE_BYTES, compact_json
+from connectors.braze.values import LOSSES, MAX_VALUE_BYTES, compact_json
 from connectors.contract.records import SyncRecord
 
 KEY = "canary-4f1c-92ab"
@@ -313,3 +315,10 @@ def test_the_same_records_sent_without_a_fit_are_dropped(choice):
     for request in braze.requests([upsert(*items(600, size="y" * 200))], own):
         assert account.track(request.headers, request.body).status == 201
     assert account.stats.dropped == 1
+
+
+def test_every_code_stands_in_the_how_to_and_no_other():
+    page = (Path(__file__).parents[3] / "docs/how-to/deliver-to-braze.md").read_text()
+    section = page.split("## What is caught before sending")[1].split("\n## ")[0]
+    shown = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+    assert shown == {*LOSSES, "too_large", "too_many", "user_id_too_long", "trimmed", "lists_shift"}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from connectors.contract.manifest import Message
+from connectors.contract.receipts import Receipt
 from connectors.contract.records import SyncRecord
 
 json_values = st.recursive(
@@ -121,3 +124,25 @@ def test_a_line_of_another_shape_is_refused(line):
 def test_a_record_is_frozen():
     with pytest.raises(ValidationError, match="frozen"):
         SyncRecord(user_id="a", op="clear").op = "holdout"
+
+
+@pytest.mark.parametrize(
+    ("model", "raw"),
+    [
+        (SyncRecord, {"userId": "ann", "op": "explode"}),
+        (SyncRecord, {"userId": "ann", "op": "upsert"}),
+        (SyncRecord, {"userId": ["ann"], "op": "clear"}),
+        (SyncRecord, {"userId": "bob", "op": "upsert", "recommendations": [{"id": "ann"}]}),
+        (Receipt, {"file": "part", "from": 1, "to": 0, "rejected": [{"line": "x", "userId": "ann"}]}),
+        (Message, {"lines": [{"userId": "ann"}, "bob"], "from": -1}),
+        (Message, {"lines": "ann"}),
+    ],
+)
+def test_f58_what_cannot_be_read_is_named_and_not_quoted(model, raw):
+    for read in (model.model_validate, lambda content: model.model_validate_json(json.dumps(content))):
+        with pytest.raises(ValidationError, match=model.__name__) as caught:
+            read(raw)
+        assert not re.search("ann|bob", str(caught.value))
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate_json('{"userId": "ann", ')
+    assert "ann" not in str(caught.value)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
+import os
 import pickle
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from threading import Barrier
 from typing import Any
 
@@ -41,7 +45,7 @@ def bucket() -> Iterator[Any]:
         for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
             environment.delenv(name, raising=False)
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-            environment.setenv(name, "testing")
+            environment.setenv(name, "canary")
         environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
         stores._s3.cache_clear()
         stores._s3().create_bucket(Bucket="bucket")
@@ -374,6 +378,66 @@ def test_f33_a_link_that_leads_out_of_the_folder_is_refused(local, tmp_path):
     assert "door/secret" not in keys(local)
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_files_may_be_read_by_those_whom_the_umask_lets(local, umask, mode):
+    before = os.umask(umask)
+    try:
+        local.put("folder/first", b"1", if_absent=True)
+        local.put("folder/swapped", b"2", if_match=local.put("folder/swapped", b"1"))
+        (local.folder / "folder/swapped").chmod(0o400)
+        local.put("folder/swapped", b"3")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (local.folder / "folder").iterdir()}
+    assert modes["first"] == modes["swapped"] == mode
+    assert (local.folder / "folder").stat().st_mode & 0o777 == 0o777 & ~umask
+
+
+def test_a_write_to_a_link_replaces_the_link_and_not_what_it_leads_to(local):
+    local.put("real", b"1")
+    (local.folder / "link").symlink_to("real")
+    assert local.get("link").data == b"1"
+    with pytest.raises(ConflictError):
+        local.put("link", b"2", if_absent=True)
+    local.put("link", b"2")
+    assert (local.get("real").data, local.get("link").data) == (b"1", b"2")
+
+
+def test_f31_what_the_disk_refuses_is_named_with_its_reason(local, monkeypatch):
+    local.put("a", b"1")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    for condition in ({}, {"if_absent": True}, {"if_match": local.get("a").tag}):
+        with pytest.raises(StorageError, match="cannot be written: No space left on device"):
+            local.put("a", b"2", **condition)
+    assert local.get("a").data == b"1"
+    assert not [path for path in local.folder.iterdir() if path.name not in ("a", ".a.lock")]
+
+
+def test_a_file_or_folder_that_may_not_be_read_is_named_and_never_passed_over(local, monkeypatch):
+    """Permissions bind no superuser, so the system's answer is made."""
+    local.put("folder/a", b"1")
+    local.put("b", b"2")
+    listed, opened = os.scandir, Path.open
+
+    def denied(path: Any, *_: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", lambda path: denied(path) if str(path).endswith("folder") else listed(path))
+        for prefix in ("", "folder/"):
+            with pytest.raises(StorageError, match="cannot be listed: Permission denied"):
+                list(local.list(prefix))
+    monkeypatch.setattr(Path, "open", lambda path, *more: denied(path) if path.name == "b" else opened(path, *more))
+    with pytest.raises(StorageError, match="b cannot be read: Permission denied") as caught:
+        local.get("b")
+    assert type(caught.value) is StorageError
+    assert local.get("folder/a").data == b"1"
+
+
 def test_a_job_folder_may_itself_be_a_link(tmp_path):
     LocalStorage(tmp_path / "real").put("a", b"1")
     (tmp_path / "link").symlink_to(tmp_path / "real")
@@ -442,6 +506,111 @@ def test_f30_another_error_is_named_with_operation_and_address(s3, hook, operati
     with pytest.raises(StorageError, match=f"AccessDenied to {operation} of s3://bucket/job/a") as caught:
         call(s3)
     assert type(caught.value) is StorageError
+
+
+def unavailable(request: Any, **_: Any) -> AWSResponse:
+    """S3 in trouble, on the wire."""
+    return answered(request, 503, "SlowDown")
+
+
+def answered(request: Any, status: int, code: str) -> AWSResponse:
+    body = f"<Error><Code>{code}</Code><Message>prose</Message></Error>".encode()
+    return AWSResponse(request.url, status, {"content-type": "application/xml"}, Raw(body))
+
+
+class Raw(io.BytesIO):
+    """A body as urllib3 hands it over."""
+
+    def stream(self, **_: Any) -> Iterator[bytes]:
+        yield self.getvalue()
+
+
+class OnTheWire:
+    """Answers the first calls of an operation in S3's place; after them the emulator answers."""
+
+    def __init__(self, times: int, answer: Callable[..., Any] = unavailable) -> None:
+        self.calls = 0
+        self._times, self._answer = times, answer
+
+    def __call__(self, request: Any, **more: Any) -> AWSResponse | None:
+        self.calls += 1
+        return self._answer(request, **more) if self.calls <= self._times else None
+
+
+OPERATIONS = {
+    "GetObject": lambda s3: s3.get("a"),
+    "PutObject": lambda s3: s3.put("b", b"2"),
+    "DeleteObject": lambda s3: s3.delete("a"),
+    "ListObjectsV2": lambda s3: list(s3.list()),
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_f30_a_503_is_tried_again_after_growing_waits_with_jitter(s3, hook, waits, operation):
+    s3.put("a", b"1")
+    wire = OnTheWire(3)
+    hook(f"before-send.s3.{operation}", wire)
+    OPERATIONS[operation](s3)
+    assert (wire.calls, len(waits)) == (4, 3)
+    assert all(0 <= waited <= 2**turn for turn, waited in enumerate(waits))
+
+
+def test_f30_the_waits_are_drawn_anew_each_time(s3, hook, waits):
+    s3.put("a", b"1")
+    for _ in range(5):
+        hook("before-send.s3.GetObject", OnTheWire(1))
+        s3.get("a")
+    assert len(set(waits)) == 5
+
+
+def test_f30_a_503_that_stays_is_named(s3, hook, waits):
+    wire = OnTheWire(99)
+    hook("before-send.s3.GetObject", wire)
+    with pytest.raises(StorageError, match="SlowDown to get_object of s3://bucket/job/a"):
+        s3.get("a")
+    assert wire.calls == stores.TRIES
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "told"),
+    [
+        (403, "AccessDenied", "AccessDenied to get_object of s3://bucket/job/a; allow s3:GetObject there"),
+        (400, "ExpiredToken", "ExpiredToken to get_object of s3://bucket/job/a; the credentials have expired"),
+        (404, "NoSuchKey", "s3://bucket/job/a is not there"),
+    ],
+)
+def test_f30_what_no_repeat_mends_fails_at_once_and_names_what_is_missing(s3, hook, waits, status, code, told):
+    wire = OnTheWire(99, lambda request, **_: answered(request, status, code))
+    hook("before-send.s3.GetObject", wire)
+    with pytest.raises(StorageError, match=re.escape(told)) as caught:
+        s3.get("a")
+    assert (wire.calls, waits) == (1, [])
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("condition", [{"if_absent": True}, {"if_match": "tag"}])
+def test_f30_a_put_that_was_carried_out_and_answered_503_is_no_conflict(s3, hook, waits, bucket, condition):
+    if "if_match" in condition:
+        condition = {"if_match": s3.put("a", b"before")}
+
+    def carried_out(request: Any, **_: Any) -> AWSResponse:
+        bucket.put_object(Key="job/a", Body=b"ours")
+        return unavailable(request)
+
+    hook("before-send.s3.PutObject", OnTheWire(1, carried_out))
+    assert s3.put("a", b"ours", **condition) == s3.get("a").tag
+    assert s3.get("a").data == b"ours"
+
+
+def test_f30_a_put_that_is_repeated_after_another_one_wrote_is_a_conflict(s3, hook, waits, bucket):
+    def overtaken(request: Any, **_: Any) -> AWSResponse:
+        bucket.put_object(Key="job/a", Body=b"theirs")
+        return unavailable(request)
+
+    hook("before-send.s3.PutObject", OnTheWire(1, overtaken))
+    with pytest.raises(ConflictError):
+        s3.put("a", b"ours", if_absent=True)
+    assert s3.get("a").data == b"theirs"
 
 
 def test_f30_an_error_of_a_listing_is_named_too(s3, hook):

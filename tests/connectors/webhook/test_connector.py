@@ -15,14 +15,14 @@ from connectors.http import Sender
 from connectors.webhook.config import LIMITS, WebhookOptions
 from connectors.webhook.connector import WebhookConnector
 
-SECRET = "whsec_" + "bmV3" * 8
+SECRET = "whsec_" + "Y2FuYXJ5" * 4
 OLD_SECRET = "whsec_" + "b2xk" * 8
 NOW_S = 1_795_233_600.0
 OPTIONS = WebhookOptions(item_metadata_fields=["name"])
 
 
 def webhook(secret: str = SECRET, clock=lambda: NOW_S) -> WebhookConnector:
-    return WebhookConnector(Destination("https://hooks.example.com/recs?token=1", secret), clock)
+    return WebhookConnector(Destination("https://hooks.example.com/recs?token=canary", secret), clock)
 
 
 def upsert(user: str, name: str = "Tan Shoe") -> SyncRecord:
@@ -33,7 +33,7 @@ def test_each_record_is_a_request_of_its_own():
     requests = webhook().requests([upsert("ann"), SyncRecord(user_id="bob", op="clear")], OPTIONS)
     assert [json.loads(request.body)["data"]["userId"] for request in requests] == ["ann", "bob"]
     assert [list(request.sent) for request in requests] == [[0], [1]]
-    assert {request.url for request in requests} == {"https://hooks.example.com/recs?token=1"}
+    assert {request.url for request in requests} == {"https://hooks.example.com/recs?token=canary"}
 
 
 def test_a_retry_has_the_same_id_and_body_and_a_time_and_signature_of_its_own():
