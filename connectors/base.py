@@ -163,6 +163,10 @@ class SyncOptions(OptionsModel):
         """The attributes of a profile that we write."""
         return []
 
+    def holdout_attribute(self) -> str | None:
+        """The attribute that marks a user in the holdout; None where the destination is given records."""
+        return None
+
 
 class Connector(ABC):
     """Our code for one destination.
@@ -203,7 +207,8 @@ class Connector(ABC):
         Args:
             records: No user twice.
             options: An instance of `options_model`.
-            retired: Attributes we once wrote; a clear removes them too.
+            retired: Attributes we once wrote that an upsert does not write, the holdout's mark among them; a clear
+                removes them too.
         """
 
     @abstractmethod

@@ -82,6 +82,18 @@ def users_of_items(lines: DataFrame, mapping: DataFrame) -> DataFrame:
     return _shaped(attributed).unionByName(_shaped(each_line))
 
 
+def items_not_for_users(pairs: DataFrame) -> DataFrame:
+    """Items that single users do not get, to meet them there: MEETING rows, excluded or excludeBroken.
+
+    Args:
+        pairs: As `mapping.read_exclusions` gives them.
+    """
+    kind = F.when(F.col("text").isNotNull(), "excludeBroken").otherwise("excluded")
+    return _shaped(
+        pairs.withColumn("kind", kind).withColumn("isLine", F.lit(False)).withColumnsRenamed({"itemId": "queryItemId"})
+    )
+
+
 def unmatched_items(rows: DataFrame) -> int:
     """How many items users are mapped to that no line of the batch answers for. Reads the mapping again."""
     return rows.where(F.col("kind") == "unmatched").select("queryItemId").distinct().count()

@@ -7,9 +7,9 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
 from connectors import registry
@@ -18,7 +18,9 @@ from connectors.contract import layout
 from connectors.contract.records import SCORE
 from connectors.contract.storage import NotFoundError, Storage
 from connectors.errors import UnknownConnectorError
+from glue_jobs import item_filter
 from glue_jobs.errors import ConfigError
+from glue_jobs.holdout import Holdout
 
 Merge = Literal["roundRobin", "concatenate", "score"]
 Model = TypeVar("Model", bound=OptionsModel)
@@ -33,7 +35,12 @@ class RelatedItems(OptionsModel):
 
 
 class Recommendations(OptionsModel):
-    """What a user's list may hold."""
+    """What a user's list may hold.
+
+    Attributes:
+        item_filter: A predicate on item metadata, as `item_filter.parse` reads it.
+        exclude_items: A folder or file of pairs USER_ID,ITEM_ID that are never recommended.
+    """
 
     max_items: int | None = Field(default=25, ge=1)
     min_items: int | None = Field(default=None, ge=1)
@@ -41,9 +48,27 @@ class Recommendations(OptionsModel):
     include_scores: bool = False
     on_missing_metadata: Literal["keep", "drop"] = "keep"
     item_filter: str | None = None
+    block_items: list[str] = Field(default_factory=list)
+    exclude_items: str | None = Field(default=None, min_length=1)
     fallback: list[str] = Field(default_factory=list)
-    holdout: dict[str, Any] | None = None
+    holdout: Holdout | None = None
     related_items: RelatedItems = RelatedItems()
+
+    @field_validator("item_filter")
+    @classmethod
+    def _check_filter(cls, text: str | None) -> str | None:
+        if text is not None:
+            item_filter.parse(text)
+        return text
+
+    def clashes(self) -> Iterator[str]:
+        """Rules that are right alone and wrong together."""
+        if self.fallback and self.min_items is None:
+            yield "recommendations.fallback fills lists up to minItems, which is not set; set it, or drop fallback"
+        if self.min_items and self.max_items and self.min_items > self.max_items:
+            yield f"recommendations.minItems is {self.min_items}, above maxItems, which is {self.max_items}"
+        if both := sorted({*self.fallback} & {*self.block_items}):
+            yield f"recommendations.fallback names {', '.join(map(repr, both))}, which blockItems takes out"
 
 
 class Guards(OptionsModel):
@@ -98,13 +123,6 @@ class JobConfig:
         return self.perform_delta_check if own is None else own
 
 
-# Rules of the format that this release does not apply. Setting one is refused, never ignored.
-_NOT_BUILT = {
-    "recommendations": ("minItems", "minScore", "itemFilter", "fallback", "holdout"),
-    "connectors": (),
-}
-
-
 def load_config(storage: Storage) -> JobConfig:
     """The job folder's config.json.
 
@@ -136,11 +154,8 @@ def parse_config(raw: Any) -> JobConfig:
     named = raw.get("connectors")
     options = {name: _connector(name, own, is_historic, mistakes) for name, own in _items(named)}
     if root is not None:
-        mistakes += _unbuilt(root.recommendations, _NOT_BUILT["recommendations"], "recommendations")
-    for name, own in options.items():
-        if own is not None:
-            mistakes += _unbuilt(own, _NOT_BUILT["connectors"], f"connectors.{name}")
-    mistakes += _clashes(root, options)
+        known = {name: own for name, own in options.items() if own is not None}
+        mistakes += [*root.recommendations.clashes(), *_clashes(root.recommendations, known)]
     if mistakes or root is None:
         raise ConfigError("\n".join([f"{layout.CONFIG} has {len(mistakes)} mistake(s):", *sorted(set(mistakes))]))
     return JobConfig(
@@ -161,11 +176,14 @@ def _carrying(recommendations: Recommendations, own: SyncOptions) -> SyncOptions
     return own.model_copy(update={"item_metadata_fields": [SCORE, *own.item_metadata_fields]})
 
 
-def _clashes(root: _Root | None, options: Mapping[str, SyncOptions | None]) -> Iterator[str]:
-    """Settings that are right alone and wrong together."""
-    for name, own in options.items() if root and root.recommendations.include_scores else ():
-        if own is not None and SCORE in own.item_metadata_fields:
+def _clashes(recommendations: Recommendations, options: Mapping[str, SyncOptions]) -> Iterator[str]:
+    """Settings of a connector that are right alone and wrong beside the rules."""
+    for name, own in options.items():
+        if recommendations.include_scores and SCORE in own.item_metadata_fields:
             yield f"connectors.{name}.itemMetadataFields names {SCORE!r}, which includeScores takes; drop one of them"
+        mark = own.holdout_attribute()
+        if recommendations.holdout and mark in own.attribute_names():
+            yield f"connectors.{name} writes the attribute {mark!r}, which marks the holdout; choose another name"
 
 
 def _connector(name: str, own: Any, is_historic: bool, mistakes: list[str]) -> SyncOptions | None:
@@ -202,8 +220,10 @@ def _mistake(details: ErrorDetails, model: type[OptionsModel], at: str) -> str:
 def _keys(model: type[OptionsModel], above: Iterable[int | str]) -> list[str]:
     """The keys a model knows at a place below it."""
     for step in above:
-        found = next((info.annotation for info in model.model_fields.values() if info.alias == step), None)
-        if not (isinstance(found, type) and issubclass(found, OptionsModel)):
+        annotation = next((info.annotation for info in model.model_fields.values() if info.alias == step), None)
+        kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+        found = next((kind for kind in kinds if issubclass(kind, OptionsModel)), None)
+        if found is None:
             return []
         model = found
     return [info.alias or name for name, info in model.model_fields.items()]
@@ -217,21 +237,6 @@ def _placeholders(value: Any, path: str = "") -> Iterator[str]:
         _items(value) if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     ):
         yield from _placeholders(below, f"{path}.{name}" if path else str(name))
-
-
-def _unbuilt(model: OptionsModel, names: Iterable[str], at: str) -> Iterator[str]:
-    """Rules set to other than their default that this release would have to ignore."""
-    for name in names:
-        value, default = _at(model, name), _at(type(model).model_construct(), name)
-        if value != default:
-            yield f"{at}.{name}: not available in this release; remove it, or set it to its default"
-
-
-def _at(model: Any, name: str) -> Any:
-    for step in name.split("."):
-        fields = type(model).model_fields
-        model = getattr(model, next((key for key, info in fields.items() if info.alias == step), step), None)
-    return model
 
 
 def _with_historic_root(raw: dict[str, Any]) -> dict[str, Any]:

@@ -30,10 +30,12 @@ class Piece:
     Attributes:
         tail: What follows the id in the item's JSON object: ``,"name":"Tan Backpack"}``.
         hashes: Eight bytes of hash for each field, in order; zeros for a missing value.
+        fits: Whether the item filter lets the item stay; None where its metadata does not say.
     """
 
     tail: bytes
     hashes: bytes
+    fits: bool | None = True
 
 
 @dataclass(frozen=True)
@@ -45,16 +47,35 @@ class Catalogue:
         pieces: Item id → piece. An item that is not here has no metadata.
         scored: Whether every item carries the recommender's score, right behind its id.
         known: Item id → hashes of the same fields, as the committed run knew them; None when it kept none.
+        is_filtered: Whether an item filter judged the items.
+        fits_unknown: What it says of an item without metadata.
     """
 
     fields: Sequence[str]
     pieces: Mapping[str, Piece] = field(default_factory=dict)
     scored: bool = False
     known: Mapping[str, bytes] | None = None
+    is_filtered: bool = False
+    fits_unknown: bool | None = True
 
     def knows(self, item_id: str) -> bool:
         """Whether there is metadata for the item."""
         return item_id in self.pieces
+
+    def fits(self, item_id: str) -> bool | None:
+        """Whether the item filter lets the item stay; None where its metadata does not say."""
+        piece = self.pieces.get(item_id)
+        return piece.fits if piece else self.fits_unknown
+
+    @property
+    def is_read(self) -> bool:
+        """Whether anything asks for metadata."""
+        return bool(self.fields) or self.is_filtered
+
+    def lacks_metadata(self, item_id: str) -> bool:
+        """Whether the item has no metadata, or none that the item filter can judge by."""
+        piece = self.pieces.get(item_id)
+        return piece is None or piece.fits is None
 
     def hashes(self, item_id: str) -> bytes:
         """The hashes of the item's fields."""
@@ -78,6 +99,8 @@ class Catalogue:
         scores: Sequence[float | None] | None = None,
         query_item_ids: Sequence[str] = (),
         changed: Sequence[str] | None = None,
+        *,
+        ends_holdout: bool = False,
     ) -> bytes:
         """The user's SyncRecord as one line of JSON, with its end."""
         scored = zip(item_ids, scores or [None] * len(item_ids), strict=True)
@@ -87,12 +110,24 @@ class Catalogue:
             parts += [b',"queryItemIds":', to_json(query_item_ids)]
         if changed:
             parts += [b',"changed":', to_json(changed)]
+        if ends_holdout:
+            parts += [b',"endsHoldout":true']
         return b"".join([*parts, b"}\n"])
 
 
 def clear_line(user_id: str) -> bytes:
     """The tombstone as one line of JSON, with its end."""
     return b'{"userId":%b,"op":"clear"}\n' % to_json(user_id)
+
+
+def holdout_line(user_id: str) -> bytes:
+    """The record of a user who gets nothing as one line of JSON, with its end."""
+    return b'{"userId":%b,"op":"holdout"}\n' % to_json(user_id)
+
+
+def holdout_fingerprint(settings: bytes) -> int:
+    """The fingerprint of such a record: it holds nothing but what the settings make of it."""
+    return int.from_bytes(hashlib.blake2b(settings + b"holdout", digest_size=_HASH_BYTES).digest(), "big", signed=True)
 
 
 def fingerprint(

@@ -24,7 +24,9 @@ class Verdict(StrEnum):
     REPEATED = "repeated"
     REFRESHED = "refreshed"
     CLEARED = "cleared"
+    HELD_OUT = "heldOut"
     UNCHANGED = "unchanged"
+    STILL_HELD_OUT = "stillHeldOut"
     FAILED = "failed"
     RESTING = "resting"
     GONE = "gone"
@@ -37,26 +39,30 @@ REST_AFTER = 3
 
 UPSERTS = frozenset({Verdict.NEW, Verdict.CHANGED, Verdict.REPEATED, Verdict.REFRESHED})
 
+Op = Literal["upsert", "holdout", "gone", "clear"]
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
     """What the destination was last told about a user: one row of the snapshot.
 
     Attributes:
-        op: ``upsert``; ``gone`` for a user who left the input and keeps his recommendations; ``clear`` for
-            one whose clear is not confirmed yet.
+        op: ``upsert``; ``holdout`` for one who was told that he gets nothing; ``gone`` for a user who left the
+            input and keeps what he has; ``clear`` for one whose clear is not confirmed yet.
         fingerprint: Of what was sent; None when nobody knows whether the destination took it.
         sent_in: The version that sent it.
         rejections: How often the destination refused this very content, one time after the other; what it
             refused it does not hold.
+        is_marked: Whether the destination may still hold the mark of the holdout.
     """
 
-    op: Literal["upsert", "gone", "clear"]
+    op: Op
     item_ids: Sequence[str]
     fingerprint: int | None
     sent_in: int
     sent_at: datetime
     rejections: int = 0
+    is_marked: bool = False
 
     @property
     def is_known(self) -> bool:
@@ -66,10 +72,16 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """What this run would tell a user."""
+    """What this run would tell a user.
+
+    Attributes:
+        item_ids: His list; in the holdout the one he would have.
+        fingerprint: Of what he would be told.
+    """
 
     item_ids: Sequence[str]
     fingerprint: int
+    op: Literal["upsert", "holdout"] = "upsert"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +114,16 @@ def decide(now: Now | None, told: Told | None, rules: Rules, *, has_failed: bool
     is_nothing_held = told is None or (told.op == "clear" and told.is_known)
     if is_nothing_held and not now.item_ids:
         return Verdict.EMPTY
-    if told is None or told.op != "upsert":
+    verdict = _of_present(now, told, rules, is_due=is_due)
+    return verdict if now.op == "upsert" else _IN_HOLDOUT.get(verdict, Verdict.HELD_OUT)
+
+
+# What a verdict is called for a user in the holdout; all others are HELD_OUT.
+_IN_HOLDOUT = {Verdict.UNCHANGED: Verdict.STILL_HELD_OUT, Verdict.RESTING: Verdict.RESTING}
+
+
+def _of_present(now: Now, told: Told | None, rules: Rules, *, is_due: bool) -> Verdict:
+    if told is None or told.op != now.op:
         return Verdict.NEW
     if told.fingerprint != now.fingerprint:
         return Verdict.REPEATED if not told.is_known else Verdict.CHANGED
@@ -124,18 +145,21 @@ def _of_absent(told: Told | None, rules: Rules) -> Verdict:
 
 def remember(verdict: Verdict, now: Now | None, told: Told | None, *, version: int, at: datetime) -> Told | None:
     """The user's row of the next snapshot; None when there is nothing to remember."""
+    is_marked = told is not None and told.is_marked
     if verdict in UPSERTS and now is not None:
-        return Told(
-            "upsert", now.item_ids, now.fingerprint, version, at, _refused_before(told, "upsert", now.fingerprint)
-        )
+        refused = _refused_before(told, "upsert", now.fingerprint)
+        return Told("upsert", now.item_ids, now.fingerprint, version, at, refused, is_marked)
+    if verdict is Verdict.HELD_OUT and now is not None:
+        refused = _refused_before(told, "holdout", now.fingerprint)
+        return Told("holdout", (), now.fingerprint, version, at, refused, is_marked=True)
     if verdict is Verdict.CLEARED:
-        return Told("clear", (), _OF_A_CLEAR, version, at, _refused_before(told, "clear", _OF_A_CLEAR))
+        return Told("clear", (), _OF_A_CLEAR, version, at, _refused_before(told, "clear", _OF_A_CLEAR), is_marked)
     if verdict is Verdict.GONE and told is not None:
         return replace(told, op="gone")
     return None if verdict in (Verdict.FORGOTTEN, Verdict.EMPTY) else told
 
 
-def _refused_before(told: Told | None, op: str, fingerprint: int) -> int:
+def _refused_before(told: Told | None, op: Op, fingerprint: int) -> int:
     """How often this very content was refused already."""
     return told.rejections if told is not None and (told.op, told.fingerprint) == (op, fingerprint) else 0
 
@@ -143,7 +167,7 @@ def _refused_before(told: Told | None, op: str, fingerprint: int) -> int:
 def baseline(told: Told, *, is_acknowledged: bool, is_rejected: bool = False) -> Told:
     """The row as the next run may count on it, by what became of its last send."""
     if is_acknowledged:
-        return replace(told, rejections=0)
+        return replace(told, rejections=0, is_marked=told.op == "holdout")
     if is_rejected:
         return replace(told, rejections=told.rejections + 1)
     return replace(told, fingerprint=None, rejections=0)

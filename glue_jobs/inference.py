@@ -8,16 +8,22 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, cast
 
 from pyspark.sql import DataFrame, SparkSession
 
-from connectors.contract import layout
-from connectors.contract.storage import Entry, Storage, open_storage
-from glue_jobs.errors import ConfigError, NoInputError
+from connectors.contract.storage import Entry, Storage
+from glue_jobs.errors import NoInputError
 from glue_jobs.schemas import BATCH_LINE
-from glue_jobs.sources import MAX_LINE_BYTES, LineError, check_packing, decoded_object, parsed_lines, shown
+from glue_jobs.sources import (
+    MAX_LINE_BYTES,
+    LineError,
+    check_packing,
+    decoded_object,
+    input_folder,
+    parsed_lines,
+    shown,
+)
 
 # Source: "Maintaining Personalized Experiences with Machine Learning" v1.4.5: a job's folder is
 # batch_<solution>_<UTC time>; its README leaves the first word out.
@@ -58,7 +64,7 @@ def find_batch(address: str, job_folder: Storage) -> tuple[Storage, list[Entry]]
         NoInputError: No file ends in ``.out``: the job failed or is still running.
         InputError: A file is packed otherwise than its name says.
     """
-    storage = _batch_storage(address, job_folder)
+    storage = input_folder(address, job_folder, "batchInferencePath")
     finished: dict[str, list[Entry]] = defaultdict(list)
     for entry in storage.list():
         folder, _, name = entry.key.rpartition("/")
@@ -85,18 +91,6 @@ def read_batch(spark: SparkSession, uris: Sequence[str], key_name: str) -> DataF
         return (read.kind, read.key, read.item_ids, read.scores, text, read.reason)
 
     return parsed_lines(spark, uris, parse, BATCH_LINE)
-
-
-def _batch_storage(address: str, job_folder: Storage) -> Storage:
-    is_relative = not address.startswith("s3://") and not Path(address).is_absolute()
-    if not is_relative:
-        return open_storage(address)
-    if job_folder.root.startswith("s3://"):
-        raise ConfigError(f"batchInferencePath is {address!r}; beside a job folder on S3 it should start with s3://")
-    try:
-        return open_storage(f"{job_folder.root}/{layout.check_key(address.rstrip('/'))}")
-    except layout.LayoutError as error:
-        raise ConfigError(f"batchInferencePath: {error}") from error
 
 
 def parse_batch_line(line: bytes, key_name: str) -> BatchLine | None:

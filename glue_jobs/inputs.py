@@ -18,7 +18,7 @@ def inputs_of(job: Storage, folders: Iterable[str], batch: Storage, files: Itera
     """
     config = InputObject(root=job.root, key=layout.CONFIG, mark=_config_mark(job))
     own = [entry for folder in folders for entry in job.list(folder)]
-    return [config, *_objects(job, own), *_objects(batch, files)]
+    return [config, *objects_of(job, own), *objects_of(batch, files)]
 
 
 def changed_since(inputs: Iterable[InputObject]) -> Iterator[str]:
@@ -32,7 +32,8 @@ def changed_since(inputs: Iterable[InputObject]) -> Iterator[str]:
             yield f"{one.root}/{one.key}"
 
 
-def _objects(storage: Storage, entries: Iterable[Entry]) -> Iterator[InputObject]:
+def objects_of(storage: Storage, entries: Iterable[Entry]) -> Iterator[InputObject]:
+    """Some objects, as a listing of their storage has them."""
     return (InputObject(root=storage.root, key=entry.key, mark=entry.mark) for entry in entries)
 
 

@@ -27,6 +27,7 @@ from connectors.contract import layout
 from connectors.contract.storage import Entry, Storage
 from glue_jobs.decorate import Catalogue, Piece, finite, item_piece, metadata_fields, types_of
 from glue_jobs.errors import ConfigError, InputError
+from glue_jobs.item_filter import ItemFilter
 from glue_jobs.schemas import ITEM
 from glue_jobs.sources import LineError, decoded_object, parsed_lines, readable_files, shown, unpacked
 
@@ -53,28 +54,71 @@ class Items:
     is_shelved: bool = False
 
 
-def parse_item(line: bytes, fields: Sequence[str]) -> tuple[Any, ...] | None:
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of every line of item metadata.
+
+    Attributes:
+        listed: The fields that records carry.
+    """
+
+    listed: Sequence[str]
+    item_filter: ItemFilter | None = None
+
+    @property
+    def filtered(self) -> Sequence[str]:
+        """The fields that the item filter names."""
+        return self.item_filter.fields if self.item_filter else ()
+
+    @cached_property
+    def fields(self) -> list[str]:
+        """All of them, each once."""
+        return list(dict.fromkeys([*self.listed, *self.filtered]))
+
+    @property
+    def asking(self) -> dict[str, Sequence[str]]:
+        """Setting → the fields it asks for."""
+        asked = {"itemMetadataFields": self.listed, "recommendations.itemFilter": self.filtered}
+        return {setting: fields for setting, fields in asked.items() if fields}
+
+    def fits(self, item_id: str, metadata: Mapping[str, Any]) -> bool | None:
+        """What the filter says of an item. An id is a text, also where it came as a number."""
+        return self.item_filter.fits({**metadata, "id": item_id}) if self.item_filter else True
+
+
+def parse_item(line: bytes, wanted: Wanted) -> tuple[Any, ...] | None:
     """One line of item metadata as a row of ITEM without its position; None when it is blank."""
     try:
         data, _ = decoded_object(line)
     except LineError as error:
-        return ("broken", None, None, None, None, 0, shown(line), str(error))
+        return _broken(line, str(error))
     if data is None:
         return None
     item_id = data.get("id")
     if isinstance(item_id, int) and not isinstance(item_id, bool):
         item_id = str(item_id)
     if not isinstance(item_id, str) or not item_id:
-        return ("broken", None, None, None, None, 0, shown(line), "id is missing")
-    listed, not_finite = finite({name: data[name] for name in fields if name in data})
-    piece = item_piece(listed, fields)
-    return ("good", item_id, piece.tail, piece.hashes, types_of(listed, fields), not_finite, None, None)
+        return _broken(line, "id is missing")
+    fields = wanted.fields
+    found, not_finite = finite({name: data[name] for name in fields if name in data})
+    piece, fits = item_piece(found, wanted.listed), wanted.fits(item_id, found)
+    return ("good", item_id, piece.tail, piece.hashes, fits, types_of(found, fields), not_finite, None, None)
+
+
+def _broken(line: bytes, reason: str) -> tuple[Any, ...]:
+    return ("broken", None, None, None, None, None, 0, shown(line), reason)
 
 
 def read_items(
-    spark: SparkSession, storage: Storage, item_fields: Sequence[str], *, scored: bool, shelf_from_bytes: int
+    spark: SparkSession,
+    storage: Storage,
+    item_fields: Sequence[str],
+    *,
+    scored: bool,
+    shelf_from_bytes: int,
+    item_filter: ItemFilter | None = None,
 ) -> Items:
-    """The item metadata of a job folder, cut to the fields that records carry.
+    """The item metadata of a job folder, cut to the fields that records carry, and judged by the item filter.
 
     Args:
         item_fields: What every item of a record carries beside its id.
@@ -82,53 +126,66 @@ def read_items(
         shelf_from_bytes: From this size on the catalogue is kept on a shelf.
 
     Raises:
-        ConfigError: There is no metadata, or a field that no item has.
+        ConfigError: There is no metadata, a field that no item has, or a filter that can judge no item.
     """
-    fields = metadata_fields(item_fields, scored=scored)
-    if not fields:
+    wanted = Wanted(metadata_fields(item_fields, scored=scored), item_filter)
+    if not wanted.asking:
         return Items(Catalogue((), scored=scored), _figures(None, 0))
     files = readable_files(storage, layout.METADATA, (".json", ".json.gz"))
     if not files:
-        raise ConfigError(
-            f"itemMetadataFields asks for {', '.join(fields)}, and {storage.root}/{layout.METADATA} holds no .json file"
-        )
-    rows = parsed_lines(spark, [storage.uri(file.key) for file in files], partial(parse_item, fields=fields), ITEM)
+        asked = "; ".join(f"{setting} asks for {', '.join(fields)}" for setting, fields in wanted.asking.items())
+        raise ConfigError(f"{asked}, and {storage.root}/{layout.METADATA} holds no .json file")
+    rows = parsed_lines(spark, [storage.uri(file.key) for file in files], partial(parse_item, wanted=wanted), ITEM)
     is_shelved = sum(map(_size_bytes, files)) >= shelf_from_bytes
-    tally = _Tally(fields)
+    tally = _Tally(wanted)
     pieces = _shelved(spark, rows, tally) if is_shelved else _in_memory(rows, tally)
     _check_fields(storage, files[0].key, tally)
-    catalogue = Catalogue(tuple(fields), pieces, scored)
-    return Items(catalogue, _figures(tally, len(pieces)), tally.types(), is_shelved)
+    return Items(_catalogue(wanted, pieces, scored), _figures(tally, len(pieces)), tally.types(), is_shelved)
+
+
+def _catalogue(wanted: Wanted, pieces: Mapping[str, Piece], scored: bool) -> Catalogue:
+    item_filter = wanted.item_filter
+    of_unknown = item_filter.fits({}) if item_filter else True
+    return Catalogue(tuple(wanted.listed), pieces, scored, is_filtered=item_filter is not None, fits_unknown=of_unknown)
 
 
 class _Tally:
-    """Figures of the metadata, gathered while it is read once."""
+    """Figures of the metadata, gathered while it is read once.
 
-    def __init__(self, fields: Sequence[str]) -> None:
-        self.fields = fields
+    Attributes:
+        is_judged: Whether the item filter said yes or no of any item.
+    """
+
+    def __init__(self, wanted: Wanted) -> None:
+        self.wanted = wanted
         self.counts: Counter[str] = Counter()
-        self._letters: list[set[str]] = [set() for _ in fields]
+        self.is_judged = False
+        self._letters: dict[str, set[str]] = {name: set() for name in wanted.fields}
 
-    def good(self, rows: Iterable[Any]) -> Iterator[tuple[str, bytes, bytes]]:
-        """The good rows as (item id, tail, hashes); the others are counted."""
+    def good(self, rows: Iterable[Any]) -> Iterator[tuple[str, bytes, bytes, bool | None]]:
+        """The good rows as (item id, tail, hashes, fits); the others are counted."""
         for row in rows:
             if row.kind == "broken":
                 self.counts["metadataLinesBroken"] += 1
                 continue
             self.counts["good"] += 1
             self.counts["metadataNotFinite"] += row.notFinite
-            for seen, letter in zip(self._letters, row.types, strict=True):
+            self.is_judged = self.is_judged or row.fits is not None
+            for seen, letter in zip(self._letters.values(), row.types, strict=True):
                 seen.add(letter)
-            yield row.itemId, bytes(row.tail), bytes(row.hashes)
+            yield row.itemId, bytes(row.tail), bytes(row.hashes), row.fits
 
-    def nowhere(self) -> list[str]:
-        """The fields that no item has."""
-        return [name for name, seen in zip(self.fields, self._letters, strict=True) if seen <= {"-"}]
+    def is_nowhere(self, name: str) -> bool:
+        """Whether no item has a field."""
+        return self._letters[name] <= {"-"}
+
+    def letters(self, name: str) -> str:
+        """The types of a field, a letter each."""
+        return "".join(sorted(self._letters[name] - {"-", "0"}))
 
     def types(self) -> dict[str, str]:
-        """Field → the letters of its types."""
-        found = zip(self.fields, self._letters, strict=True)
-        return {name: "".join(sorted(seen - {"-", "0"})) for name, seen in found}
+        """Field that records carry → the letters of its types."""
+        return {name: self.letters(name) for name in self.wanted.listed}
 
 
 def _size_bytes(file: Entry) -> int:
@@ -144,8 +201,9 @@ def _figures(tally: _Tally | None, items: int) -> dict[str, int]:
 def _in_memory(rows: DataFrame, tally: _Tally) -> dict[str, Piece]:
     """All pieces. Of several lines for an item the first one wins."""
     pieces: dict[str, Piece] = {}
-    for item_id, tail, hashes in tally.good(sorted(rows.collect(), key=lambda row: (row.file, row.block, row.row))):
-        pieces.setdefault(item_id, Piece(tail, hashes))
+    ordered = sorted(rows.collect(), key=lambda row: (row.file, row.block, row.row))
+    for item_id, tail, hashes, fits in tally.good(ordered):
+        pieces.setdefault(item_id, Piece(tail, hashes, fits))
     return pieces
 
 
@@ -153,27 +211,33 @@ def _shelved(spark: SparkSession, rows: DataFrame, tally: _Tally) -> Shelf:
     """All pieces in a file that every worker gets. Rows pass one partition at a time, in order."""
     path = Path(tempfile.mkdtemp(prefix="recsync-")) / f"items-{uuid.uuid4().hex}.sqlite"
     with closing(sqlite3.connect(path)) as shelf, shelf:
-        shelf.execute("create table items (id text primary key, tail blob, hashes blob) without rowid")
+        shelf.execute("create table items (id text primary key, tail blob, hashes blob, fits integer) without rowid")
         ordered = rows.sort("file", "block", "row").toLocalIterator()
-        shelf.executemany("insert or ignore into items values (?, ?, ?)", tally.good(ordered))
+        shelf.executemany("insert or ignore into items values (?, ?, ?, ?)", tally.good(ordered))
     spark.sparkContext.addFile(str(path))
     return Shelf(path.name)
 
 
 def _check_fields(storage: Storage, key: str, tally: _Tally) -> None:
-    nowhere = tally.nowhere()
-    if not nowhere:
-        return
     if not tally.counts["good"]:
         raise InputError(f"{storage.root}/{key} is not JSON Lines: no line is one object with an id")
-    known = _known_fields(storage, key)
-    said = []
-    for name in nowhere:
-        close = difflib.get_close_matches(name, known, 1)
-        said.append(f"{name!r}" + (f" (did you mean {close[0]!r}?)" if close else ""))
-    raise ConfigError(
-        f"itemMetadataFields asks for {', '.join(said)}, which no item has; items have: {', '.join(known)}"
-    )
+    asking = tally.wanted.asking.items()
+    missing = {setting: [name for name in fields if tally.is_nowhere(name)] for setting, fields in asking}
+    if any(missing.values()):
+        known = _known_fields(storage, key)
+        said = "; ".join(f"{setting} asks for {_meant(names, known)}" for setting, names in missing.items() if names)
+        raise ConfigError(f"{said}, which no item has; items have: {', '.join(known)}")
+    if tally.wanted.item_filter and not tally.is_judged:
+        types = ", ".join(f"{name!r} is {_named(tally.letters(name)) or 'null'}" for name in tally.wanted.filtered)
+        raise ConfigError(
+            f"recommendations.itemFilter says neither yes nor no of any item; compare each field with its type: {types}"
+        )
+
+
+def _meant(names: Sequence[str], known: Sequence[str]) -> str:
+    """The names, each with the one that may have been meant."""
+    close = {name: difflib.get_close_matches(name, known, 1) for name in names}
+    return ", ".join(f"{name!r}" + (f" (did you mean {close[name][0]!r}?)" if close[name] else "") for name in names)
 
 
 def _known_fields(storage: Storage, key: str) -> list[str]:
@@ -213,8 +277,8 @@ class Shelf(Mapping[str, Piece]):
     @cached_property
     def _look_up(self) -> Callable[[str], Piece | None]:
         def find(item_id: str) -> Piece | None:
-            row = self._connection.execute("select tail, hashes from items where id = ?", (item_id,)).fetchone()
-            return Piece(*row) if row else None
+            row = self._connection.execute("select tail, hashes, fits from items where id = ?", (item_id,)).fetchone()
+            return Piece(row[0], row[1], None if row[2] is None else bool(row[2])) if row else None
 
         return lru_cache(maxsize=100_000)(find)
 

@@ -30,14 +30,18 @@ from glue_jobs import story as stories
 from glue_jobs.decorate import Catalogue
 from glue_jobs.delta import Verdict
 from glue_jobs.inference import REPEATED_KEY
-from glue_jobs.schemas import WRITTEN
+from glue_jobs.schemas import WRITTEN, Meeting
 from glue_jobs.story import Narrator, Story
-from glue_jobs.tell import Meeting, Teller, TellPlan, figure_names
+from glue_jobs.tell import Teller, TellPlan, figure_names
 from glue_jobs.writers import LinesWriter, PartWriter, SnapshotWriter, add_digests
 
 # A row that is counted by itself → its figure.
 _FIGURE_OF_LINE = {"failed": "linesFailed", "broken": "linesBroken", "duplicate": "linesDuplicate"}
-_FIGURE_OF_MAPPING = {"unmatched": "mappingRowsUnmatched", "mappingBroken": "mappingRowsBroken"}
+_FIGURE_OF_PAIR = {
+    "unmatched": "mappingRowsUnmatched",
+    "mappingBroken": "mappingRowsBroken",
+    "excludeBroken": "excludeRowsBroken",
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class Written:
     """What the tasks of a run wrote.
 
     Attributes:
-        told: Upserts, and the rows of everyone but those to be cleared.
+        told: Upserts and holdouts, and the rows of everyone but those to be cleared.
         clears: Clears, and their users' rows once these are sent.
         withheld: The same users' rows as they were: taken in place of `clears` when none may be sent.
     """
@@ -199,16 +203,16 @@ class _Task:
         self._narrator = Narrator(plan.alias_key, catalogue.upsert_line)
 
     def count_line(self, row: Meeting) -> Meeting:
-        """Count a line of the batch or the mapping, and keep it where it is of no use."""
+        """Count a line of the batch, or of the pairs of users and items, and keep it where it is of no use."""
         self._counts["linesRead"] += row.is_line
         self._counts["linesWithRepeatedKeys"] += row.is_line and row.reason == REPEATED_KEY
-        figure = (_FIGURE_OF_LINE if row.is_line else _FIGURE_OF_MAPPING).get(row.kind)
+        figure = (_FIGURE_OF_LINE if row.is_line else _FIGURE_OF_PAIR).get(row.kind)
         if figure:
             self._counts[figure] += 1
         if figure == "linesFailed" and self._plan.saves_failed_lines:
             self._errors.write((row.text or "").encode("utf-8", "replace"))
-        if figure in ("linesBroken", "mappingRowsBroken"):
-            kept = {"file": row.file, "text": row.text, "reason": row.reason or _MAPPING_REASON}
+        if figure in ("linesBroken", "mappingRowsBroken", "excludeRowsBroken"):
+            kept = {"file": row.file, "text": row.text, "reason": row.reason or _PAIR_REASON}
             self._quarantine.write(json.dumps(kept, ensure_ascii=False).encode("utf-8", "replace"))
         return row
 
@@ -240,11 +244,11 @@ class _Task:
         }
 
 
-_MAPPING_REASON = "USER_ID or ITEM_ID is blank, RANK is no number, or the columns are not those of the header"
+_PAIR_REASON = "USER_ID or ITEM_ID is blank, RANK is no number, or the columns are not those of the header"
 
 
 def _figure_names() -> Iterator[str]:
     yield from ("linesRead", "linesFailed", "linesBroken", "linesWithRepeatedKeys")
-    yield from ("mappingRowsBroken", "mappingRowsUnmatched")
+    yield from ("mappingRowsBroken", "mappingRowsUnmatched", "excludeRowsBroken")
     yield from map(str, figure_names())
     yield from ("clearsWithheld", "records")

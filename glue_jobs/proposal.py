@@ -18,6 +18,7 @@ from connectors.contract.storage import Storage
 from glue_jobs import state
 from glue_jobs.config import JobConfig
 from glue_jobs.delta import Rules
+from glue_jobs.shortlist import rules_of
 from glue_jobs.state import Committed, Unacknowledged
 from glue_jobs.tell import TellPlan
 
@@ -76,7 +77,7 @@ def tell_plan(run: JobRun, connector: str, committed: Committed) -> TellPlan:
     Raises:
         StateError: What became of the committed run cannot be read.
     """
-    options, lists, was = run.config.connectors[connector], run.config.recommendations, committed.pointer
+    options, was = run.config.connectors[connector], committed.pointer
     waits = options.acknowledge == "onDelivery" and not run.is_full
     policy = options.change_policy
     return TellPlan(
@@ -85,13 +86,11 @@ def tell_plan(run: JobRun, connector: str, committed: Committed) -> TellPlan:
         settings=_settings_digest(options),
         policy=policy.comparison(),
         rules=Rules(run.config.checks_delta(connector), options.on_user_removed == "clear", policy.refresh_after_days),
-        merge=lists.related_items.merge,
-        max_items=lists.max_items,
+        lists=rules_of(run.config.recommendations),
         unacknowledged=state.unacknowledged(run.storage, committed) if waits else Unacknowledged(committed.version),
         previous_settings=bytes.fromhex(was.settings) if was else b"",
         previous_policy=ChangePolicy(compare=was.compare, k=was.compare_first) if was else None,
-        excludes_mapped_items=lists.related_items.exclude_mapped_items,
-        keeps_unknown_items=lists.on_missing_metadata == "keep",
+        holdout=run.config.recommendations.holdout,
         is_full=run.is_full,
     )
 
@@ -140,9 +139,15 @@ def propose(
         compare=tell.policy.compare,
         compare_first=tell.policy.k,
         item_types=dict(item_types),
-        attributes=_once([*ever, *options.attribute_names()]),
+        attributes=_once([*ever, *options.attribute_names(), *_marks(run.config, options)]),
     )
     return Proposal(committed, pointer, manifest)
+
+
+def _marks(config: JobConfig, options: SyncOptions) -> list[str]:
+    """The attribute that this run's holdout writes, where there is one."""
+    mark = options.holdout_attribute() if config.recommendations.holdout else None
+    return [mark] if mark else []
 
 
 def _settings_digest(options: SyncOptions) -> bytes:

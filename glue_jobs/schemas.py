@@ -5,6 +5,9 @@ Columns keep the wire's camelCase.
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import NamedTuple
+
 from pyspark.sql import types as T  # noqa: N812 - the field's own short name
 
 _IDS = T.ArrayType(T.StringType())
@@ -32,7 +35,7 @@ BATCH_LINE = T.StructType(
     ]
 )
 
-# One line of item metadata, cut to what a connector sends: `tail`, `hashes` and `types` as in `decorate`.
+# One line of item metadata, cut to what a connector sends: `tail`, `hashes`, `fits` and `types` as in `decorate`.
 # kind: good or broken. notFinite: numbers that had to become null.
 ITEM = T.StructType(
     [
@@ -40,6 +43,7 @@ ITEM = T.StructType(
         T.StructField("itemId", T.StringType()),
         T.StructField("tail", T.BinaryType()),
         T.StructField("hashes", T.BinaryType()),
+        T.StructField("fits", T.BooleanType()),
         T.StructField("types", T.StringType()),
         T.StructField("notFinite", T.LongType()),
         T.StructField("text", T.StringType()),
@@ -58,13 +62,14 @@ USER = T.StructType(
         T.StructField("sentIn", T.IntegerType()),
         T.StructField("sentAt", T.TimestampType()),
         T.StructField("rejections", T.IntegerType()),
+        T.StructField("isMarked", T.BooleanType()),
     ]
 )
 
-# What meets at a user: his row of the snapshot (kind "told"), and his lists of today, each a line of the batch
-# or derived from one by the mapping (rank orders them). kind: told, list, failed, broken, unmatched, mappingBroken,
-# or, for a line that stands for no user and is there only to be counted, line or duplicate. `isLine` marks the rows
-# that are a line of the batch.
+# What meets at a user: his row of the snapshot (kind "told"), his lists of today, each a line of the batch or
+# derived from one by the mapping (rank orders them), and the items he is not to get ("excluded", in queryItemId).
+# kind: told, list, failed, broken, unmatched, excluded, or, for what stands for no user and is there only to be
+# counted, line, duplicate, mappingBroken or excludeBroken. `isLine` marks the rows that are a line of the batch.
 MEETING = T.StructType(
     [
         T.StructField("userId", T.StringType()),
@@ -82,8 +87,33 @@ MEETING = T.StructType(
         T.StructField("sentIn", T.IntegerType()),
         T.StructField("sentAt", T.TimestampType()),
         T.StructField("rejections", T.IntegerType()),
+        T.StructField("isMarked", T.BooleanType()),
     ]
 )
+
+
+class Meeting(NamedTuple):
+    """One row of MEETING."""
+
+    user_id: str | None
+    kind: str
+    is_line: bool
+    rank: int | None = None
+    file: str | None = None
+    block: int | None = None
+    row: int | None = None
+    query_item_id: str | None = None
+    item_ids: list[str] | None = None
+    scores: list[float] | None = None
+    text: str | None = None
+    reason: str | None = None
+    op: str | None = None
+    fingerprint: int | None = None
+    sent_in: int | None = None
+    sent_at: datetime | None = None
+    rejections: int | None = None
+    is_marked: bool | None = None
+
 
 # What a writing task reports: a part, a snapshot file, a saved-lines file or its counts, as JSON.
 WRITTEN = T.StructType([T.StructField("kind", T.StringType()), T.StructField("json", T.StringType())])

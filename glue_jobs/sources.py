@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
@@ -21,8 +22,9 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the field's own short name
 from pyspark.sql import types as T  # noqa: N812
 
-from connectors.contract.storage import Entry, Storage
-from glue_jobs.errors import InputError
+from connectors.contract import layout
+from connectors.contract.storage import Entry, Storage, open_storage
+from glue_jobs.errors import ConfigError, InputError
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -63,6 +65,27 @@ def decoded_object(line: bytes) -> tuple[dict[str, Any] | None, bool]:
     if text and not isinstance(data, dict):
         raise LineError("not a JSON object")
     return data, repeated
+
+
+def input_folder(address: str, job_folder: Storage, setting: str) -> Storage:
+    """A folder that a setting names.
+
+    Args:
+        address: ``s3://…`` or a local path; relative to the job folder where that is local.
+        setting: What to call it in an error.
+
+    Raises:
+        ConfigError: It is relative to a job folder on S3, or leaves the job folder.
+    """
+    if address.startswith("s3://") or Path(address).is_absolute():
+        return open_storage(address)
+    if job_folder.root.startswith("s3://"):
+        raise ConfigError(f"{setting} is {address!r}; beside a job folder on S3 it should start with s3://")
+    below = address.rstrip("/")
+    try:
+        return open_storage(f"{job_folder.root}/{layout.check_key(below)}") if below else job_folder
+    except layout.LayoutError as error:
+        raise ConfigError(f"{setting}: {error}") from error
 
 
 def readable_files(storage: Storage, prefix: str, endings: tuple[str, ...]) -> list[Entry]:

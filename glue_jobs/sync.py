@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -15,18 +16,25 @@ from connectors.contract.held import GuardReading, Held, InputObject, hold, let_
 from connectors.contract.layout import JobFolder
 from connectors.contract.run_record import ConnectorRecord, RunRecord, write_record
 from connectors.contract.storage import Entry, Storage, open_storage
-from glue_jobs import inference, output, recording, state
+from glue_jobs import inference, item_filter, output, recording, state
 from glue_jobs.approval import check_plan
-from glue_jobs.attribute import meet, numbered, unmatched_items, users_of_items, users_of_lines
+from glue_jobs.attribute import (
+    items_not_for_users,
+    meet,
+    numbered,
+    unmatched_items,
+    users_of_items,
+    users_of_lines,
+)
 from glue_jobs.config import load_config
 from glue_jobs.decorate import Catalogue
 from glue_jobs.dry import DryStorage
 from glue_jobs.errors import InputError, NoInputError, SyncError
 from glue_jobs.failures import CutFileError, in_our_words
 from glue_jobs.guards import RunNumbers, breached, read_guards
-from glue_jobs.inputs import inputs_of
+from glue_jobs.inputs import inputs_of, objects_of
 from glue_jobs.items import SHELF_FROM_BYTES, Items, check_types, read_items
-from glue_jobs.mapping import read_mapping
+from glue_jobs.mapping import find_exclusions, read_exclusions, read_mapping
 from glue_jobs.output import WritePlan
 from glue_jobs.proposal import JobRun, Proposal, propose, tell_plan
 from glue_jobs.recording import Stages
@@ -82,6 +90,7 @@ class _Work:
     """A run, and what it takes to do it.
 
     Attributes:
+        excluded: Where the items stand that single users do not get, file by file; None where nothing names them.
         inputs: Everything it reads, as it was before it was read.
         alias_key: What users are named by in its record.
         is_plan: Whether it only says what it would do.
@@ -92,6 +101,7 @@ class _Work:
     report: Report
     batch: Storage
     files: Sequence[Entry]
+    excluded: tuple[Storage, Sequence[Entry]] | None
     inputs: list[InputObject]
     alias_key: bytes
     is_plan: bool
@@ -162,7 +172,10 @@ def _work(run: JobRun, spark: SparkSession, report: Report, names: bytes, *, is_
     batch, files = inference.find_batch(run.config.batch_inference_path, run.storage)
     folders = [layout.METADATA, *([layout.MAPPING] if run.folder.job_type == "related_items" else [])]
     inputs = inputs_of(run.storage, folders, batch, files)
-    return _Work(run, spark, report, batch, files, inputs, names, is_plan)
+    address = run.config.recommendations.exclude_items
+    excluded = find_exclusions(address, run.storage) if address else None
+    inputs += objects_of(*excluded) if excluded else ()
+    return _Work(run, spark, report, batch, files, excluded, inputs, names, is_plan)
 
 
 def _ends(this: _Work) -> dict[str, _End]:
@@ -180,13 +193,24 @@ def _read(this: _Work) -> tuple[DataFrame, Callable[[], object]]:
     this.report(f"reading {len(keys)} file(s) of batch inference in {this.batch.root}/{keys[0].rpartition('/')[0]}")
     uris = [this.batch.uri(key) for key in keys]
     if this.run.folder.job_type == "user_personalization":
-        rows = users_of_lines(inference.read_batch(this.spark, uris, "userId"))
+        rows = _and_exclusions(this, users_of_lines(inference.read_batch(this.spark, uris, "userId")))
         if len(this.run.config.connectors) == 1:
             return rows, lambda: None
         shared = rows.persist()
         return shared, shared.unpersist
     lines = numbered(inference.read_batch(this.spark, uris, "itemId")).persist()
-    return users_of_items(lines, read_mapping(this.spark, this.run.storage)), lines.unpersist
+    rows = users_of_items(lines, read_mapping(this.spark, this.run.storage))
+    return _and_exclusions(this, rows), lines.unpersist
+
+
+def _and_exclusions(this: _Work, rows: DataFrame) -> DataFrame:
+    """The rows, with the items that single users do not get, where the settings name any."""
+    if this.excluded is None:
+        return rows
+    storage, files = this.excluded
+    this.report(f"reading {len(files)} file(s) of items that single users do not get in {storage.root}")
+    pairs = read_exclusions(this.spark, storage, [entry.key for entry in files])
+    return rows.unionByName(items_not_for_users(pairs))
 
 
 def _end(this: _Work, connector: str, rows: DataFrame) -> _End:
@@ -204,8 +228,9 @@ def _end(this: _Work, connector: str, rows: DataFrame) -> _End:
 def _cut_files(this: _Work) -> list[str]:
     """Which input files end early: Spark only says that one does."""
     inputs = [entry.key for folder in (layout.MAPPING, layout.METADATA) for entry in this.run.storage.list(folder)]
-    own = cut_files(this.run.storage, inputs)
-    return [*cut_files(this.batch, [entry.key for entry in this.files]), *own]
+    folders = [(this.batch, this.files), *([this.excluded] if this.excluded else [])]
+    listed = (cut_files(storage, [entry.key for entry in files]) for storage, files in folders)
+    return [*chain(*listed), *cut_files(this.run.storage, inputs)]
 
 
 def _sync(this: _Work, connector: str, rows: DataFrame) -> _End:
@@ -261,9 +286,15 @@ def _hold(this: _Work, proposal: Proposal, readings: list[GuardReading]) -> Held
 
 
 def _items(this: _Work, connector: str, committed: Committed) -> Items:
-    options, scored = this.run.config.connectors[connector], this.run.config.recommendations.include_scores
-    fields, shelf = options.item_fields(), SHELF_FROM_BYTES
-    items = read_items(this.spark, this.run.storage, fields, scored=scored, shelf_from_bytes=shelf)
+    options, lists = this.run.config.connectors[connector], this.run.config.recommendations
+    items = read_items(
+        this.spark,
+        this.run.storage,
+        options.item_fields(),
+        scored=lists.include_scores,
+        shelf_from_bytes=SHELF_FROM_BYTES,
+        item_filter=item_filter.parse(lists.item_filter) if lists.item_filter else None,
+    )
     if committed.pointer is not None and not this.run.is_full:
         check_types(committed.pointer.item_types, items.types)
     return items

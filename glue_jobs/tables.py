@@ -24,6 +24,7 @@ USER_ARROW = pa.schema(
         ("sentIn", pa.int32()),
         ("sentAt", pa.timestamp("us", tz="UTC")),
         ("rejections", pa.int32()),
+        ("isMarked", pa.bool_()),
     ]
 )
 

@@ -7,39 +7,26 @@ who is not sent anything.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple, cast
+from typing import cast
 
 from connectors.base import ChangePolicy
-from glue_jobs.attribute import RankedList, best_scores, merge
-from glue_jobs.config import Merge
-from glue_jobs.decorate import Catalogue, changed_fields, clear_line, fingerprint
-from glue_jobs.delta import UPSERTS, Now, Rules, Told, Verdict, baseline, decide, is_due, remember
+from glue_jobs import shortlist
+from glue_jobs.decorate import (
+    Catalogue,
+    changed_fields,
+    clear_line,
+    fingerprint,
+    holdout_fingerprint,
+    holdout_line,
+)
+from glue_jobs.delta import UPSERTS, Now, Op, Rules, Told, Verdict, baseline, decide, is_due, remember
+from glue_jobs.holdout import Holdout
+from glue_jobs.schemas import Meeting
+from glue_jobs.shortlist import ListRules, Shortlist, Shortlister
 from glue_jobs.state import Unacknowledged
-
-
-class Meeting(NamedTuple):
-    """One row of MEETING."""
-
-    user_id: str | None
-    kind: str
-    is_line: bool
-    rank: int | None = None
-    file: str | None = None
-    block: int | None = None
-    row: int | None = None
-    query_item_id: str | None = None
-    item_ids: list[str] | None = None
-    scores: list[float] | None = None
-    text: str | None = None
-    reason: str | None = None
-    op: str | None = None
-    fingerprint: int | None = None
-    sent_in: int | None = None
-    sent_at: datetime | None = None
-    rejections: int | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +37,7 @@ class TellPlan:
         settings: A hash of every setting that shapes what is sent.
         previous_settings: The same of the committed run.
         previous_policy: How the committed run compared; None before the first.
-        keeps_unknown_items: Whether items without metadata stay in a list.
+        holdout: Who gets nothing; None for nobody.
         is_full: Whether everyone is sent, whatever he was told.
     """
 
@@ -59,13 +46,11 @@ class TellPlan:
     settings: bytes
     policy: ChangePolicy
     rules: Rules
-    merge: Merge
-    max_items: int | None
+    lists: ListRules
     unacknowledged: Unacknowledged
     previous_settings: bytes = b""
     previous_policy: ChangePolicy | None = None
-    excludes_mapped_items: bool = False
-    keeps_unknown_items: bool = True
+    holdout: Holdout | None = None
     is_full: bool = False
 
 
@@ -78,7 +63,7 @@ class Telling:
         line: His record, with its end; None when nothing is sent.
         kept: His row of the next snapshot; None when there is nothing to remember.
         was: His row of the baseline: what is remembered when a clear is withheld.
-        items: His list of today.
+        items: His list of today; none in the holdout.
         changed: The fields of his record that differ, where that is known.
         counts: Figures of the run that he adds to.
     """
@@ -92,24 +77,13 @@ class Telling:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass(frozen=True)
-class _List:
-    """A user's final list.
-
-    Attributes:
-        scores: One an item, where records carry them.
-    """
-
-    item_ids: list[str]
-    scores: list[float | None] | None
-    query_item_ids: list[str]
-
-
 class Teller:
     """Decides about users of one run. Keeps nothing from one user to the next."""
 
     def __init__(self, plan: TellPlan, catalogue: Catalogue):
         self._plan, self._catalogue = plan, catalogue
+        self._shortlister = Shortlister(plan.lists, catalogue)
+        self._of_holdout = holdout_fingerprint(plan.settings)
 
     def tell(self, user_id: str, rows: Sequence[Meeting]) -> Telling:
         """What one user is told.
@@ -118,20 +92,28 @@ class Teller:
             rows: Everything said of him, in the order of his items.
         """
         counts: Counter[str] = Counter()
-        final = self._final_list(rows, counts)
+        final = self._shortlister.shortlist(rows, counts)
         told = next((self._told(user_id, row) for row in rows if row.kind == "told"), None)
         if final is None and told is None:
-            counts["usersWithoutList"] += 1
+            counts["usersWithoutList"] += any(row.kind != "excluded" for row in rows)
             return Telling(None, counts=counts)
-        now = Now(final.item_ids, self._mark(final)) if final else None
+        now = self._now(user_id, final) if final else None
         verdict = self._verdict(user_id, now, told, rows)
         counts["users"] += now is not None
-        counts["usersHeld"] += told is not None and told.op in ("upsert", "gone")
+        counts["usersHeld"] += told is not None and told.op != "clear"
         counts[verdict] += 1
         counts["clearedAgain"] += verdict is Verdict.CLEARED and told is not None and told.op == "clear"
         kept = remember(verdict, now, told, version=self._plan.version, at=self._plan.at)
-        items, changed = final.item_ids if final else (), self._changed(verdict, final, told)
-        return Telling(verdict, self._line(user_id, verdict, final, changed), kept, told, items, changed, counts)
+        items = now.item_ids if now and now.op == "upsert" else ()
+        changed = self._changed(verdict, final, told)
+        line = self._line(user_id, verdict, final, told, changed)
+        return Telling(verdict, line, kept, told, items, changed, counts)
+
+    def _now(self, user_id: str, final: Shortlist) -> Now:
+        """What he would be told: his list, or that he gets none."""
+        if self._plan.holdout is not None and self._plan.holdout.holds(user_id):
+            return Now(final.item_ids, self._of_holdout, "holdout")
+        return Now(final.item_ids, self._mark(final))
 
     def _verdict(self, user_id: str, now: Now | None, told: Told | None, rows: Sequence[Meeting]) -> Verdict:
         plan = self._plan
@@ -139,39 +121,15 @@ class Teller:
         due = told is not None and is_due(user_id, told.sent_at, plan.at, plan.rules.refresh_after_days)
         return decide(now, told, plan.rules, has_failed=has_failed, is_due=due)
 
-    def _final_list(self, rows: Sequence[Meeting], counts: Counter[str]) -> _List | None:
-        """The list as it is sent: merged, without what the settings leave out, cut. None when he has none."""
-        lists = _lists(rows, counts)
-        if not lists:
-            return None
-        ranked = merge(lists, self._plan.merge)
-        if self._plan.excludes_mapped_items:
-            mapped = {row.query_item_id for row in rows}
-            ranked = _without(mapped, ranked, "itemsMapped", counts)
-        item_ids = self._with_metadata(ranked, counts)
-        best = best_scores(lists) if self._catalogue.scored else {}
-        scores = [best.get(item) for item in item_ids] if self._catalogue.scored else None
-        return _List(item_ids, scores, [one.query_item_id for one in lists if one.query_item_id is not None])
-
-    def _with_metadata(self, ranked: Sequence[str], counts: Counter[str]) -> list[str]:
-        """The list cut, and items without metadata kept or left out before."""
-        plan, catalogue = self._plan, self._catalogue
-        unknown = {item for item in ranked if catalogue.fields and not catalogue.knows(item)}
-        counts["itemsRanked"] += len(ranked if not plan.keeps_unknown_items else ranked[: plan.max_items])
-        if not plan.keeps_unknown_items:
-            return _without(unknown, ranked, "itemsWithoutMetadata", counts)[: plan.max_items]
-        counts["itemsWithoutMetadata"] += sum(item in unknown for item in ranked[: plan.max_items])
-        return list(ranked[: plan.max_items])
-
-    def _mark(self, final: _List) -> int:
+    def _mark(self, final: Shortlist) -> int:
         plan = self._plan
         return fingerprint(final.item_ids, self._catalogue.hashes, plan.settings, plan.policy, final.scores)
 
     def _told(self, user_id: str, row: Meeting) -> Told:
         """His row of the baseline: as it stands, or unknown where nothing confirms it."""
         sent_in, sent_at = row.sent_in or 0, row.sent_at or datetime.fromtimestamp(0, UTC)
-        op = cast(Literal["upsert", "gone", "clear"], row.op)
-        told = Told(op, row.item_ids or [], row.fingerprint, sent_in, sent_at, row.rejections or 0)
+        counted = (row.rejections or 0, bool(row.is_marked))
+        told = Told(cast(Op, row.op), row.item_ids or [], row.fingerprint, sent_in, sent_at, *counted)
         return self._compared_anew(self._confirmed(user_id, told))
 
     def _confirmed(self, user_id: str, told: Told) -> Told:
@@ -206,15 +164,21 @@ class Teller:
     def _known_mark(self, told: Told, policy: ChangePolicy) -> int:
         return fingerprint(told.item_ids, self._catalogue.known_hashes, self._plan.settings, policy)
 
-    def _line(self, user_id: str, verdict: Verdict, final: _List | None, changed: Sequence[str]) -> bytes | None:
+    def _line(
+        self, user_id: str, verdict: Verdict, final: Shortlist | None, told: Told | None, changed: Sequence[str]
+    ) -> bytes | None:
         """His record; None when he is sent nothing."""
         if verdict is Verdict.CLEARED:
             return clear_line(user_id)
+        if verdict is Verdict.HELD_OUT:
+            return holdout_line(user_id)
         if verdict not in UPSERTS or final is None:
             return None
-        return self._catalogue.upsert_line(user_id, final.item_ids, final.scores, final.query_item_ids, changed)
+        listed = (final.item_ids, final.scores, final.query_item_ids)
+        ends_holdout = told is not None and told.is_marked
+        return self._catalogue.upsert_line(user_id, *listed, changed, ends_holdout=ends_holdout)
 
-    def _changed(self, verdict: Verdict, final: _List | None, told: Told | None) -> Sequence[str]:
+    def _changed(self, verdict: Verdict, final: Shortlist | None, told: Told | None) -> Sequence[str]:
         """The fields whose values differ from what was acknowledged; none where that is not known for sure."""
         plan, catalogue = self._plan, self._catalogue
         if verdict is not Verdict.CHANGED or final is None or told is None:
@@ -233,23 +197,7 @@ def _looks_further(policy: ChangePolicy, than: ChangePolicy | None) -> bool:
     return policy.k is None or policy.k > than.k
 
 
-def _lists(rows: Sequence[Meeting], counts: Counter[str]) -> list[RankedList]:
-    """The user's lists in order: one a mapped item, or, of several lines made for himself, the first one."""
-    found = [RankedList(row.item_ids or [], row.scores, row.query_item_id) for row in rows if row.kind == "list"]
-    first: dict[str | None, RankedList] = {}
-    for one in found:
-        first.setdefault(one.query_item_id, one)
-    counts["linesDuplicate" if None in first else "mappingDuplicates"] += len(found) - len(first)
-    return list(first.values())
-
-
-def _without(left_out: Collection[str | None], items: Sequence[str], name: str, counts: Counter[str]) -> list[str]:
-    kept = [item for item in items if item not in left_out]
-    counts[name] += len(items) - len(kept)
-    return kept
-
-
 def figure_names() -> Iterator[str]:
     """The names of the figures that telling users adds to."""
-    yield from ("users", "usersHeld", *Verdict, "clearedAgain", "usersWithoutList", "linesDuplicate")
-    yield from ("mappingDuplicates", "itemsMapped", "itemsRanked", "itemsWithoutMetadata")
+    yield from ("users", "usersHeld", *Verdict, "clearedAgain", "usersWithoutList")
+    yield from shortlist.figure_names()

@@ -95,8 +95,8 @@ class SnapshotWriter:
 
     def write(self, user_id: str, told: Told) -> None:
         """Add one user. None may come twice."""
-        row = (user_id, told.op, told.item_ids, told.fingerprint, told.sent_in, told.sent_at, told.rejections)
-        self._rows.append(row)
+        when = (told.sent_in, told.sent_at)
+        self._rows.append((user_id, told.op, told.item_ids, told.fingerprint, *when, told.rejections, told.is_marked))
         if len(self._rows) == _ROW_GROUP:
             self._flush()
 

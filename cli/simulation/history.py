@@ -32,8 +32,8 @@ from glue_jobs import state
 from glue_jobs.errors import ConflictError, StateError
 from glue_jobs.output import WritePlan, together, write_users
 from glue_jobs.proposal import JobRun, Proposal, propose, tell_plan
+from glue_jobs.schemas import Meeting
 from glue_jobs.tables import USER_ARROW, read_table
-from glue_jobs.tell import Meeting
 from glue_jobs.writers import write_items
 
 FOLDER = JobFolder.parse("/simulated/etl_jobs/user_personalization/shop")
@@ -182,6 +182,7 @@ class _History:
     def _told(self, committed: state.Committed) -> Iterator[Meeting]:
         """The rows of the snapshot."""
         names = {"userId": "user_id", "itemIds": "item_ids", "sentIn": "sent_in", "sentAt": "sent_at"}
+        names |= {"isMarked": "is_marked"}
         for file in committed.pointer.snapshot if committed.pointer else ():
             for row in read_table(self._storage, file, USER_ARROW).to_pylist():
                 told = {names.get(name, name): value for name, value in row.items()}

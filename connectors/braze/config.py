@@ -71,7 +71,7 @@ class BrazeOptions(SyncOptions):
             raise ValueError(
                 f"attribute {', '.join(sorted(taken))} has a meaning already; choose another name or prefix"
             )
-        if lost := [repr(name[:40]) for name in names if not _is_name(name)]:
+        if lost := [repr(name[:40]) for name in (*names, self.holdout_attribute()) if not _is_name(name)]:
             raise ValueError(
                 f"attribute {', '.join(lost)}: Braze keeps names of 1 to {MAX_CHARS} characters that do not start "
                 'with "$" and have no spaces around them; choose another name or prefix'
@@ -99,6 +99,10 @@ class BrazeOptions(SyncOptions):
     def attribute_names(self) -> list[str]:
         """See SyncOptions."""
         return [*self.recommendation_attributes(), *self.other_attributes]
+
+    def holdout_attribute(self) -> str:
+        """See SyncOptions."""
+        return f"{self.attribute_prefix}holdout"
 
 
 def _is_name(name: str) -> bool:

@@ -18,21 +18,27 @@ def attributes_object(record: SyncRecord, options: BrazeOptions, retired: Iterab
     """What Braze is told about one user: ``external_id`` and attributes.
 
     An upsert sets, a clear nulls everything we ever wrote, a holdout nulls it and sets the mark. Constants and
-    the end of retired attributes stand only in whole records.
+    the end of retired attributes stand only in whole records; one that ends a holdout ends all that are retired,
+    which the holdout had nulled anyway.
+
+    Args:
+        retired: Attributes we once wrote that an upsert does not write, the mark of the holdout among them.
     """
     identity: dict[str, Any] = {"external_id": record.user_id}
     if options.update_existing_only:
         identity |= {"_update_existing_only": True}
     if record.op == "upsert":
         shown = _recommendations(record.recommendations or [], options, record.changed)
-        return identity | (_whole(options, retired) if record.changed is None else {}) | shown
+        return identity | (_whole(record, options, retired) if record.changed is None else {}) | shown
     nulls = dict.fromkeys([*retired, *options.attribute_names()])
-    mark = {f"{options.attribute_prefix}holdout": True} if record.op == "holdout" else {}
+    mark = {options.holdout_attribute(): True} if record.op == "holdout" else {}
     return identity | nulls | mark
 
 
-def _whole(options: BrazeOptions, retired: Iterable[str]) -> dict[str, Any]:
+def _whole(record: SyncRecord, options: BrazeOptions, retired: Iterable[str]) -> dict[str, Any]:
     """What only a whole record carries."""
+    if record.ends_holdout:
+        return dict.fromkeys([*retired, options.holdout_attribute()]) | options.other_attributes
     ended = dict.fromkeys(retired) if options.on_attribute_retired == "clear" else {}
     return ended | options.other_attributes
 

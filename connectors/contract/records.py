@@ -24,6 +24,8 @@ class SyncRecord(WireModel):
             a missing value is an explicit None. Only upserts have it, and it may be empty.
         query_item_ids: The items the recommendations derive from; related_items only.
         changed: The fields that differ from what the destination acknowledged. None: the whole record.
+        ends_holdout: Whether the user may still be marked as in the holdout, and no longer is in it. Only whole
+            upserts have it.
     """
 
     user_id: str = Field(min_length=1)
@@ -31,11 +33,14 @@ class SyncRecord(WireModel):
     recommendations: list[Item] | None = None
     query_item_ids: list[str] | None = None
     changed: list[str] | None = None
+    ends_holdout: Literal[True] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.op == "upsert") != (self.recommendations is not None):
             raise ValueError("an upsert has recommendations, and nothing else has")
+        if self.ends_holdout and (self.op != "upsert" or self.changed is not None):
+            raise ValueError("what ends a holdout is a whole upsert")
         items = self.recommendations or []
         if any(not isinstance(item.get(ITEM_ID), str) for item in items):
             raise ValueError(f"every recommendation needs {ITEM_ID}, a text")

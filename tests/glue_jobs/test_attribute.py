@@ -3,7 +3,15 @@ from chispa import assert_df_equality
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glue_jobs.attribute import RankedList, meet, merge, numbered, users_of_items
+from glue_jobs.attribute import (
+    RankedList,
+    items_not_for_users,
+    meet,
+    merge,
+    numbered,
+    users_of_items,
+    users_of_lines,
+)
 from glue_jobs.schemas import BATCH_LINE, USER
 
 LISTS = st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=6).map(RankedList), max_size=4)
@@ -82,7 +90,8 @@ def test_all_rows_of_a_user_meet_as_neighbours_in_order(spark, partitions):
         [(f"u{user}", str(item), 5 - item, None, "m", 0, item) for user in range(20) for item in range(5)], MAPPING
     ).repartition(partitions)
     met = meet(
-        users_of_items(numbered(batch), mapping), spark.createDataFrame([("u3", "upsert", ["1"], 1, 1, None, 0)], USER)
+        users_of_items(numbered(batch), mapping),
+        spark.createDataFrame([("u3", "upsert", ["1"], 1, 1, None, 0, False)], USER),
     )
     parts = met.select("userId", "kind", "queryItemId").rdd.glom().collect()
     for rows in parts:
@@ -94,3 +103,23 @@ def test_all_rows_of_a_user_meet_as_neighbours_in_order(spark, partitions):
             assert homes.setdefault(row.userId, number) == number
     u3 = [(row.kind, row.queryItemId) for rows in parts for row in rows if row.userId == "u3"]
     assert u3 == [("list", "4"), ("list", "3"), ("list", "2"), ("list", "1"), ("list", "0"), ("told", None)]
+
+
+def test_items_not_for_a_user_meet_him_without_one_more_shuffle(spark):
+    """The shuffles of the plan are counted, with and without them."""
+    batch, told = lines(spark, ("good", "ann", ["1"])), spark.createDataFrame([], USER)
+    pairs = spark.createDataFrame([("ann", "1", None, None, "m", 0, 0), (None, None, None, ",1", "m", 0, 1)], MAPPING)
+    rows = users_of_lines(batch)
+    both = meet(rows.unionByName(items_not_for_users(pairs)), told)
+    found = both.select("userId", "kind", "isLine", "queryItemId", "text").collect()
+    assert {tuple(row) for row in found} == {
+        ("ann", "list", True, None, None),
+        ("ann", "excluded", False, "1", None),
+        (None, "excludeBroken", False, None, ",1"),
+    }
+    assert shuffles(both) == shuffles(meet(rows, told)) == 1
+
+
+def shuffles(frame):
+    """How often the plan of a frame moves rows between tasks."""
+    return frame._jdf.queryExecution().executedPlan().toString().count("Exchange ")

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from connectors.contract.storage import LocalStorage
-from glue_jobs.config import _NOT_BUILT, load_config, parse_config
+from glue_jobs.config import load_config, parse_config
 from glue_jobs.errors import ConfigError
 
 HISTORIC = {"batchInferencePath": "s3://b/batch/shop/similar/", "connectors": {"braze": {"attributePrefix": "r_"}}}
@@ -104,32 +104,90 @@ def test_every_mistake_is_named_at_once():
     ]
 
 
+RULES = "recommendations"
+
+
+def with_rules(**rules):
+    return {**CURRENT, RULES: rules}
+
+
 @pytest.mark.parametrize(
-    ("name", "value", "default"),
+    ("rules", "said"),
     [
-        ("minItems", 3, None),
-        ("minScore", 0.5, None),
-        ("itemFilter", "price > 0", None),
-        ("fallback", ["1"], []),
-        ("holdout", {"percent": 10, "salt": "x"}, None),
+        ({"minItem": 3}, f"{RULES}.minItem: unknown key; did you mean 'minItems'?"),
+        ({"minItems": 0}, f"{RULES}.minItems is 0"),
+        ({"minScore": "high"}, f'{RULES}.minScore is "high"'),
+        ({"minScore": float("nan")}, f"{RULES}.minScore is NaN"),
+        ({"blockItem": ["1"]}, f"{RULES}.blockItem: unknown key; did you mean 'blockItems'?"),
+        ({"blockItems": "1"}, f'{RULES}.blockItems is "1"'),
+        ({"blockItems": [1]}, f"{RULES}.blockItems.0 is 1"),
+        ({"excludeItem": "x"}, f"{RULES}.excludeItem: unknown key; did you mean 'excludeItems'?"),
+        ({"excludeItems": ""}, f'{RULES}.excludeItems is ""'),
+        ({"excludeItems": "s3://[BUCKET]/bought/"}, f"{RULES}.excludeItems is 's3://[BUCKET]/bought/': fill in"),
+        ({"itemFilters": "a > 1"}, f"{RULES}.itemFilters: unknown key; did you mean 'itemFilter'?"),
+        ({"itemFilter": 5}, f"{RULES}.itemFilter is 5"),
+        ({"itemFilter": ""}, f'{RULES}.itemFilter is "": Value error, at its end: a field'),
+        ({"itemFilter": "price >> 5"}, f"{RULES}.itemFilter is \"price >> 5\": Value error, '>' at character 8"),
+        (
+            {"itemFilter": "lower(name) = 'x'"},
+            f"{RULES}.itemFilter is \"lower(name) = 'x'\": Value error, 'lower(' at character 1: a filter has no",
+        ),
+        ({"fallback": ["1"]}, f"{RULES}.fallback fills lists up to minItems, which is not set"),
+        ({"minItems": 5, "maxItems": 4}, f"{RULES}.minItems is 5, above maxItems, which is 4"),
+        ({"minItems": 26}, f"{RULES}.minItems is 26, above maxItems, which is 25"),
+        (
+            {"minItems": 1, "fallback": ["1", "2", "3"], "blockItems": ["3", "1"]},
+            f"{RULES}.fallback names '1', '3', which blockItems takes out",
+        ),
+        ({"holdout": {"percent": 10}}, f"{RULES}.holdout.salt: missing; it is required"),
+        ({"holdout": {"salt": "x"}}, f"{RULES}.holdout.percent: missing; it is required"),
+        ({"holdout": {"percent": 101, "salt": "x"}}, f"{RULES}.holdout.percent is 101"),
+        ({"holdout": {"percent": -0.5, "salt": "x"}}, f"{RULES}.holdout.percent is -0.5"),
+        ({"holdout": {"percent": 10, "salt": ""}}, f'{RULES}.holdout.salt is ""'),
+        ({"holdout": {"percent": 10, "salt": " "}}, f'{RULES}.holdout.salt is " "'),
+        ({"holdout": {"percnt": 10, "salt": "x"}}, f"{RULES}.holdout.percnt: unknown key; did you mean 'percent'?"),
+        ({"holdout": 10}, f"{RULES}.holdout is 10"),
+        ({"relatedItems": {"merg": "score"}}, f"{RULES}.relatedItems.merg: unknown key; did you mean 'merge'?"),
     ],
 )
-def test_a_rule_this_release_does_not_apply_is_refused_by_name_and_its_default_is_not(name, value, default):
-    (line,) = mistakes({**CURRENT, "recommendations": {name: value}})
-    assert line.startswith(f"recommendations.{name}: not available in this release")
-    assert parse_config({**CURRENT, "recommendations": {name: default}})
+def test_f32_a_mistake_in_a_rule_is_named_with_its_path_value_and_expectation(rules, said):
+    assert any(line.startswith(said) for line in mistakes(with_rules(**rules))), mistakes(with_rules(**rules))
+
+
+def test_every_rule_may_be_set_beside_the_others():
+    rules = {
+        "maxItems": 10,
+        "minItems": 3,
+        "minScore": 0.1,
+        "itemFilter": "current_stock > 0",
+        "blockItems": ["9"],
+        "excludeItems": "input/bought/",
+        "fallback": ["1", "2"],
+        "holdout": {"percent": 0.5, "salt": "autumn"},
+    }
+    read = parse_config(with_rules(**rules)).recommendations
+    assert read.model_dump(by_alias=True, include={"holdout", "block_items", "item_filter"}) == {
+        name: rules[name] for name in ("itemFilter", "blockItems", "holdout")
+    }
+
+
+def test_a_historic_file_has_no_longest_list_for_the_shortest_to_exceed():
+    assert parse_config({**HISTORIC, RULES: {"minItems": 40}}).recommendations.min_items == 40
+
+
+@pytest.mark.parametrize(
+    "own", [{"otherAttributes": {"holdout": 1}}, {"payloadShape": "arrays", "itemMetadataFields": ["holdout"]}]
+)
+def test_an_attribute_that_the_mark_of_the_holdout_needs_is_named(own):
+    raw = {**with_braze(**own), RULES: {"holdout": {"percent": 1, "salt": "x"}}}
+    (line,) = mistakes(raw)
+    assert line.startswith("connectors.braze writes the attribute 'holdout', which marks the holdout")
+    assert parse_config(with_braze(**own))
 
 
 @pytest.mark.parametrize("choice", ["reject", "trim"])
 def test_what_becomes_of_an_oversized_list_is_a_connectors_own_rule(choice):
     assert parse_config(with_braze(onOversize=choice)).connectors["braze"].on_oversize == choice
-
-
-def test_a_connectors_rule_this_release_does_not_apply_is_refused_by_name(monkeypatch):
-    monkeypatch.setitem(_NOT_BUILT, "connectors", ("onOversize",))
-    (line,) = mistakes(with_braze(onOversize="trim"))
-    assert line.startswith("connectors.braze.onOversize: not available in this release")
-    assert parse_config(with_braze(onOversize="reject"))
 
 
 @pytest.mark.parametrize("policy", [{"compare": "topK"}, {"compare": "exact", "k": 3}, {"k": 3}])
@@ -168,6 +226,8 @@ def test_every_key_of_the_format_is_known():
             "includeScores": False,
             "onMissingMetadata": "keep",
             "itemFilter": None,
+            "blockItems": [],
+            "excludeItems": None,
             "fallback": [],
             "holdout": None,
             "relatedItems": {"merge": "roundRobin", "excludeMappedItems": False},

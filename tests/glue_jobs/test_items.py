@@ -5,9 +5,11 @@ import pytest
 
 from connectors.contract.storage import LocalStorage
 from glue_jobs.errors import ConfigError, InputError
-from glue_jobs.items import check_types, parse_item, read_items
+from glue_jobs.item_filter import parse
+from glue_jobs.items import Wanted, check_types, parse_item, read_items
 
 FIELDS = ["name", "price"]
+WANTED = Wanted(FIELDS)
 LARGE, SMALL = 10**12, 0
 
 
@@ -18,8 +20,10 @@ def metadata(folder, name, *lines):
     path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
 
 
-def read(spark, folder, fields=FIELDS, scored=False, shelf_from_bytes=LARGE):
-    return read_items(spark, LocalStorage(folder), fields, scored=scored, shelf_from_bytes=shelf_from_bytes)
+def read(spark, folder, fields=FIELDS, scored=False, shelf_from_bytes=LARGE, only=None):
+    item_filter = parse(only) if only else None
+    limits = {"scored": scored, "shelf_from_bytes": shelf_from_bytes}
+    return read_items(spark, LocalStorage(folder), fields, **limits, item_filter=item_filter)
 
 
 def shown(items, item_id):
@@ -38,19 +42,19 @@ def shown(items, item_id):
     ],
 )
 def test_f08_f10_a_line_of_metadata_is_read_without_guessing(line, item_id, tail):
-    kind, found, found_tail, *_ = parse_item(line, FIELDS)
+    kind, found, found_tail, *_ = parse_item(line, WANTED)
     assert (kind, found, found_tail) == ("good", item_id, tail)
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e400"])
 def test_f09_a_number_that_json_does_not_know_is_null(number):
-    row = parse_item(b'{"id":"1","price":%b}' % number, FIELDS)
+    row = parse_item(b'{"id":"1","price":%b}' % number, WANTED)
     assert row[2] == b',"name":null,"price":null}'
 
 
 def test_f09_what_became_null_is_counted():
-    assert parse_item(b'{"id":"1","price":1e400,"stock":1e400}', FIELDS)[5] == 1
-    assert parse_item(b'{"id":"1","price":NaN}', FIELDS)[5] == 1
+    assert parse_item(b'{"id":"1","price":1e400,"stock":1e400}', WANTED)[6] == 1
+    assert parse_item(b'{"id":"1","price":NaN}', WANTED)[6] == 1
 
 
 @pytest.mark.parametrize(
@@ -67,17 +71,17 @@ def test_f09_what_became_null_is_counted():
     ],
 )
 def test_f04_f05_f13_what_is_no_item_is_broken_with_a_reason(line):
-    kind, *_, reason = parse_item(line, FIELDS)
+    kind, *_, reason = parse_item(line, WANTED)
     assert (kind, bool(reason)) == ("broken", True)
 
 
 def test_f13_a_line_longer_than_any_of_ours_is_broken():
-    kind, *_, reason = parse_item(b'{"id":"1","name":"' + b"x" * (16 * 1024 * 1024) + b'"}', FIELDS)
+    kind, *_, reason = parse_item(b'{"id":"1","name":"' + b"x" * (16 * 1024 * 1024) + b'"}', WANTED)
     assert (kind, "at most" in reason) == ("broken", True)
 
 
 def test_blank_lines_are_no_items():
-    assert parse_item(b" \r", FIELDS) is None
+    assert parse_item(b" \r", WANTED) is None
 
 
 @pytest.mark.parametrize("shelf_from_bytes", [LARGE, SMALL], ids=["in memory", "on a shelf"])
@@ -170,3 +174,69 @@ def test_f11_a_field_whose_type_changed_for_every_item_is_refused_with_both_type
     else:
         check_types({"price": was}, {"price": now})
     check_types({}, {"price": now})
+
+
+STOCKED = [
+    {"id": "1", "name": "a", "stock": 3},
+    {"id": 2, "name": "b", "stock": 0},
+    {"id": "3", "name": "c"},
+    {"id": "4", "stock": "7"},
+]
+
+
+@pytest.mark.parametrize("shelf_from_bytes", [LARGE, SMALL], ids=["in memory", "on a shelf"])
+@pytest.mark.parametrize("fields", [["name"], []], ids=["with fields", "without fields"])
+def test_the_filter_judges_every_item_by_fields_that_need_not_be_listed(spark, tmp_path, fields, shelf_from_bytes):
+    metadata(tmp_path, "a.json", *STOCKED)
+    items = read(spark, tmp_path, fields, shelf_from_bytes=shelf_from_bytes, only="stock > 0")
+    assert {item_id: items.catalogue.fits(item_id) for item_id in "12345"} == {
+        "1": True,
+        "2": False,
+        "3": None,
+        "4": None,
+        "5": None,
+    }
+    assert [item_id for item_id in "12345" if items.catalogue.lacks_metadata(item_id)] == ["3", "4", "5"]
+    assert (items.catalogue.fields, list(items.types)) == (tuple(fields), fields)
+    assert shown(items, "1") == {"itemId": "1", **({"name": "a"} if fields else {})}
+
+
+def test_an_item_without_metadata_is_judged_as_one_whose_fields_are_all_missing(spark, tmp_path):
+    metadata(tmp_path, "a.json", *STOCKED)
+    catalogue = read(spark, tmp_path, [], only="stock IS NULL OR stock > 5").catalogue
+    assert [catalogue.fits(item_id) for item_id in "1239"] == [False, False, True, True]
+
+
+def test_an_id_is_a_text_also_for_the_filter(spark, tmp_path):
+    metadata(tmp_path, "a.json", *STOCKED)
+    catalogue = read(spark, tmp_path, [], only="id IN ('2', '3')").catalogue
+    assert [catalogue.fits(item_id) for item_id in "123"] == [False, True, True]
+
+
+def test_a_field_of_the_filter_that_no_item_has_is_an_error_with_the_one_that_was_meant(spark, tmp_path):
+    metadata(tmp_path, "a.json", *STOCKED)
+    with pytest.raises(ConfigError, match=r"itemFilter asks for 'stok' \(did you mean 'stock'\?\), which no item has"):
+        read(spark, tmp_path, ["name"], only="stok > 0")
+    with pytest.raises(
+        ConfigError, match=r"itemMetadataFields asks for 'nam' .*; recommendations\.itemFilter asks for"
+    ):
+        read(spark, tmp_path, ["nam"], only="stok > 0 OR Stock > 0")
+    with pytest.raises(ConfigError, match=r"itemFilter asks for 'Stock'"):
+        read(spark, tmp_path, ["name"], only="Stock > 0")
+
+
+def test_a_filter_without_any_metadata_is_an_error(spark, tmp_path):
+    with pytest.raises(ConfigError, match=r"itemFilter asks for stock, and .* holds no \.json file"):
+        read(spark, tmp_path, [], only="stock > 0")
+
+
+def test_a_filter_that_can_judge_no_item_is_an_error_that_shows_the_types(spark, tmp_path):
+    metadata(tmp_path, "a.json", {"id": "1", "stock": "3"}, {"id": "2", "stock": "0", "name": None})
+    with pytest.raises(ConfigError, match=r"neither yes nor no of any item.*'stock' is text, 'name' is null"):
+        read(spark, tmp_path, [], only="stock > 0 AND name <> 'x'")
+
+
+def test_f09_f12_a_filter_sees_numbers_and_names_as_they_are(spark, tmp_path):
+    metadata(tmp_path, "a.json", '{"id":"1","a.b":5,"Name":"A","name":"a","price":NaN}', {"id": "2", "a": {"b": 5}})
+    catalogue = read(spark, tmp_path, [], only="\"a.b\" = 5 AND Name = 'A' AND name = 'a' AND price IS NULL").catalogue
+    assert (catalogue.fits("1"), catalogue.fits("2")) == (True, None)

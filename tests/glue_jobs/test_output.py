@@ -15,8 +15,10 @@ from connectors.contract.storage import LocalStorage
 from glue_jobs.decorate import Catalogue, fingerprint
 from glue_jobs.delta import Rules, Verdict
 from glue_jobs.output import WritePlan, together, write_users
+from glue_jobs.schemas import Meeting
+from glue_jobs.shortlist import ListRules
 from glue_jobs.state import Unacknowledged
-from glue_jobs.tell import Meeting, TellPlan
+from glue_jobs.tell import TellPlan
 
 AT = datetime(2026, 11, 21, 4, tzinfo=UTC)
 RUN = "20261121T040000Z-3f9a2c"
@@ -32,8 +34,7 @@ def plan(storage, *, saves_failed_lines=True, **changes):
             settings=b"s",
             policy=ChangePolicy(),
             rules=Rules(),
-            merge="roundRobin",
-            max_items=None,
+            lists=ListRules(),
             unacknowledged=Unacknowledged(),
         )
         | changes

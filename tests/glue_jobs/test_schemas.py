@@ -2,10 +2,9 @@
 
 from pyspark.sql.pandas.types import to_arrow_schema
 
-from glue_jobs.items import parse_item
-from glue_jobs.schemas import BATCH_LINE, ITEM, MEETING, POSITION, USER
+from glue_jobs.items import Wanted, parse_item
+from glue_jobs.schemas import BATCH_LINE, ITEM, MEETING, POSITION, USER, Meeting
 from glue_jobs.tables import USER_ARROW
-from glue_jobs.tell import Meeting
 
 
 def snake(name):
@@ -28,5 +27,5 @@ def test_every_column_of_the_snapshot_comes_to_the_meeting():
 
 
 def test_parsers_give_what_their_schema_says_before_the_position():
-    assert len(parse_item(b'{"id":"1"}', [])) == len(parse_item(b"{", [])) == len(ITEM) - len(POSITION)
+    assert len(parse_item(b'{"id":"1"}', Wanted([]))) == len(parse_item(b"{", Wanted([]))) == len(ITEM) - len(POSITION)
     assert BATCH_LINE.names[-len(POSITION) :] == ITEM.names[-len(POSITION) :] == [field.name for field in POSITION]

@@ -10,13 +10,16 @@ from connectors.base import ChangePolicy
 from connectors.contract.records import SyncRecord
 from glue_jobs.decorate import Catalogue, fingerprint, item_piece
 from glue_jobs.delta import Rules, Told
+from glue_jobs.schemas import Meeting
+from glue_jobs.shortlist import ListRules
 from glue_jobs.state import Unacknowledged
-from glue_jobs.tell import Meeting, Teller, TellPlan
+from glue_jobs.tell import Teller, TellPlan
 
 AT = datetime(2026, 11, 21, 4, tzinfo=UTC)
 NOTHING = Meeting(*[None] * len(Meeting._fields))
 FIELDS = ("name", "price")
 SHOP = {"1": {"name": "Lamp", "price": 9}, "2": {"name": "Scarf", "price": 5}, "3": {"name": "Flask"}}
+DROPS = ListRules(max_items=2, keeps_unknown_items=False)
 EXACT, SET, TOP_2 = ChangePolicy(), ChangePolicy(compare="set"), ChangePolicy(compare="topK", k=2)
 
 
@@ -33,8 +36,7 @@ def plan(policy=EXACT, **changes):
         settings=b"s",
         policy=policy,
         rules=Rules(),
-        merge="roundRobin",
-        max_items=None,
+        lists=ListRules(),
         unacknowledged=Unacknowledged(),
         previous_settings=b"s",
         previous_policy=policy,
@@ -172,22 +174,22 @@ def test_an_item_without_a_score_has_a_null():
 
 def test_mapped_items_are_left_out_also_those_without_a_list():
     rows = [listed("2", "1", "3", query="7"), listed(query="1", kind="unmatched"), listed(query="3", kind="failed")]
-    told_now = record(*rows, excludes_mapped_items=True)
+    told_now = record(*rows, lists=ListRules(excludes_mapped_items=True))
     assert [item["itemId"] for item in told_now.recommendations] == ["2"]
     assert told_now.query_item_ids == ["7"]
 
 
 def test_items_without_metadata_are_kept_or_dropped_and_the_list_is_filled_from_the_next():
     rows = listed("9", "1", "8", "2", "3")
-    kept = tell("ann", [rows], plan(max_items=2), catalogue())
-    dropped = tell("ann", [rows], plan(max_items=2, keeps_unknown_items=False), catalogue())
+    kept = tell("ann", [rows], plan(lists=ListRules(max_items=2)), catalogue())
+    dropped = tell("ann", [rows], plan(lists=DROPS), catalogue())
     assert [item["itemId"] for item in json.loads(kept.line)["recommendations"]] == ["9", "1"]
     assert [item["itemId"] for item in json.loads(dropped.line)["recommendations"]] == ["1", "2"]
     assert (kept.counts["itemsWithoutMetadata"], dropped.counts["itemsWithoutMetadata"]) == (1, 2)
 
 
 def test_without_fields_no_item_lacks_metadata():
-    assert tell("ann", [listed("9")], plan(keeps_unknown_items=False), Catalogue(())).line is not None
+    assert tell("ann", [listed("9")], plan(lists=DROPS), Catalogue(())).line is not None
 
 
 def test_a_pair_mapped_twice_counts_once():

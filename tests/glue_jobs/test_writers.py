@@ -64,7 +64,7 @@ def test_a_snapshot_holds_one_row_a_user(storage):
     at = datetime(2026, 11, 21, tzinfo=UTC)
     writer = SnapshotWriter(storage, "s.parquet")
     writer.write("ann", Told("upsert", ["1", "2"], -5, 3, at))
-    writer.write("bob", Told("gone", [], None, 1, at, 2))
+    writer.write("bob", Told("gone", [], None, 1, at, 2, is_marked=True))
     (file,) = writer.close()
     table = pq.read_table(io.BytesIO(storage.get("s.parquet").data))
     assert (file.records, table.schema) == (2, USER_ARROW)
@@ -76,6 +76,7 @@ def test_a_snapshot_holds_one_row_a_user(storage):
         "sentIn": 1,
         "sentAt": at,
         "rejections": 2,
+        "isMarked": True,
     }
 
 

@@ -1,0 +1,183 @@
+"""One user's list: what was found for him, without what the rules leave out, cut and filled up. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from glue_jobs.attribute import RankedList, best_scores, merge
+from glue_jobs.config import Merge, Recommendations
+from glue_jobs.decorate import Catalogue
+from glue_jobs.schemas import Meeting
+
+
+@dataclass(frozen=True)
+class ListRules:
+    """What a user's list may hold. Travels to the workers.
+
+    Attributes:
+        min_items: A shorter list is filled up from `fallback`, or is none.
+        min_score: Items with a lower score are left out; those without one stay.
+        blocked: Items that nobody gets.
+        excludes_pairs: Whether there are items that single users do not get.
+        keeps_unknown_items: Whether items without metadata stay in a list.
+    """
+
+    merge: Merge = "roundRobin"
+    max_items: int | None = None
+    min_items: int | None = None
+    min_score: float | None = None
+    blocked: frozenset[str] = frozenset()
+    fallback: Sequence[str] = ()
+    excludes_pairs: bool = False
+    excludes_mapped_items: bool = False
+    keeps_unknown_items: bool = True
+
+
+def rules_of(lists: Recommendations) -> ListRules:
+    """What the settings say of lists."""
+    return ListRules(
+        merge=lists.related_items.merge,
+        max_items=lists.max_items,
+        min_items=lists.min_items,
+        min_score=lists.min_score,
+        blocked=frozenset(lists.block_items),
+        fallback=tuple(dict.fromkeys(lists.fallback)),
+        excludes_pairs=lists.exclude_items is not None,
+        excludes_mapped_items=lists.related_items.exclude_mapped_items,
+        keeps_unknown_items=lists.on_missing_metadata == "keep",
+    )
+
+
+@dataclass(frozen=True)
+class Shortlist:
+    """A user's final list.
+
+    Attributes:
+        scores: One an item, where records carry them.
+    """
+
+    item_ids: list[str]
+    scores: list[float | None] | None
+    query_item_ids: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What is said of a user: his rows, and each item's highest score, where anyone asks for it."""
+
+    rows: Sequence[Meeting]
+    best: dict[str, float]
+
+
+# What a rule leaves out of some items, given what is said of the user.
+_Rule: TypeAlias = Callable[[Sequence[str], _Said], Collection[str | None]]
+
+
+class Shortlister:
+    """Makes the lists of one run. Only the rules that are set are asked; each item is counted by the first it meets."""
+
+    def __init__(self, rules: ListRules, catalogue: Catalogue):
+        self._rules, self._catalogue = rules, catalogue
+        self._asked = tuple(self._configured())
+        self._needs_scores = catalogue.scored or rules.min_score is not None
+        self._counts_unknown = catalogue.is_read and rules.keeps_unknown_items
+
+    def shortlist(self, rows: Sequence[Meeting], counts: Counter[str]) -> Shortlist | None:
+        """A user's list as it is sent; None when he has none.
+
+        Args:
+            rows: Everything said of him, in the order of his items.
+            counts: His figures, all still 0; added to.
+        """
+        lists = _lists(rows, counts)
+        if not lists:
+            return None
+        said = _Said(rows, best_scores(lists) if self._needs_scores else {})
+        ranked = self._left_in(merge(lists, self._rules.merge), said, counts)
+        item_ids = self._filled(ranked[: self._rules.max_items], said, counts)
+        judged = len(item_ids) if self._rules.keeps_unknown_items else len(ranked) + counts["itemsWithoutMetadata"]
+        counts["itemsRanked"] += judged
+        if self._counts_unknown:
+            counts["itemsWithoutMetadata"] += sum(map(self._catalogue.lacks_metadata, item_ids))
+        scores = [said.best.get(item) for item in item_ids] if self._catalogue.scored else None
+        return Shortlist(item_ids, scores, [one.query_item_id for one in lists if one.query_item_id is not None])
+
+    def _left_in(self, items: Sequence[str], said: _Said, counts: Counter[str]) -> list[str]:
+        """The items that no rule leaves out."""
+        left = list(items)
+        for figure, rule in self._asked:
+            left_out = rule(left, said)
+            kept = [item for item in left if item not in left_out] if left_out else left
+            counts[figure] += len(left) - len(kept)
+            left = kept
+        return left
+
+    def _filled(self, item_ids: list[str], said: _Said, counts: Counter[str]) -> list[str]:
+        """The list; where it is too short filled up with what the rules allow, or empty where that is not enough."""
+        least = self._rules.min_items
+        if least is None or len(item_ids) >= least:
+            return item_ids
+        more = [item for item in self._rules.fallback if item not in item_ids]
+        filled = [*item_ids, *self._left_in(more, said, Counter())][:least]
+        if len(filled) < least:
+            counts["usersBelowMinItems"] += 1
+            return []
+        counts["itemsFromFallback"] += least - len(item_ids)
+        return filled
+
+    def _configured(self) -> Iterator[tuple[str, _Rule]]:
+        """The rules that are set, each with the figure it counts under."""
+        rules = self._rules
+        if rules.excludes_mapped_items:
+            yield "itemsMapped", _mapped
+        if rules.blocked:
+            yield "itemsBlocked", self._blocked
+        if rules.excludes_pairs:
+            yield "itemsExcluded", _excluded
+        if rules.min_score is not None:
+            yield "itemsBelowMinScore", self._below_min_score
+        if self._catalogue.is_filtered:
+            yield "itemsFiltered", self._filtered_out
+        if self._catalogue.is_read and not rules.keeps_unknown_items:
+            yield "itemsWithoutMetadata", self._unknown
+
+    def _blocked(self, items: Sequence[str], said: _Said) -> Collection[str | None]:
+        return self._rules.blocked
+
+    def _below_min_score(self, items: Sequence[str], said: _Said) -> Collection[str | None]:
+        least = self._rules.min_score or 0.0
+        return {item for item in items if said.best.get(item, least) < least}
+
+    def _filtered_out(self, items: Sequence[str], said: _Said) -> Collection[str | None]:
+        return {item for item in items if self._catalogue.fits(item) is False}
+
+    def _unknown(self, items: Sequence[str], said: _Said) -> Collection[str | None]:
+        return set(filter(self._catalogue.lacks_metadata, items))
+
+
+def _mapped(items: Sequence[str], said: _Said) -> Collection[str | None]:
+    return {row.query_item_id for row in said.rows if row.kind != "excluded"}
+
+
+def _excluded(items: Sequence[str], said: _Said) -> Collection[str | None]:
+    return {row.query_item_id for row in said.rows if row.kind == "excluded"}
+
+
+def _lists(rows: Sequence[Meeting], counts: Counter[str]) -> list[RankedList]:
+    """The user's lists in order: one a mapped item, or, of several lines made for himself, the first one."""
+    found = [RankedList(row.item_ids or [], row.scores, row.query_item_id) for row in rows if row.kind == "list"]
+    first: dict[str | None, RankedList] = {}
+    for one in found:
+        first.setdefault(one.query_item_id, one)
+    counts["linesDuplicate" if None in first else "mappingDuplicates"] += len(found) - len(first)
+    return list(first.values())
+
+
+def figure_names() -> Iterator[str]:
+    """The names of the figures that making lists adds to."""
+    yield from ("linesDuplicate", "mappingDuplicates", "itemsMapped", "itemsBlocked", "itemsExcluded")
+    yield from ("itemsBelowMinScore", "itemsFiltered", "itemsRanked", "itemsWithoutMetadata")
+    yield from ("itemsFromFallback", "usersBelowMinItems")
