@@ -105,7 +105,7 @@ def _read_csv(spark: SparkSession, header: tuple[str, ...], uris: list[str], *, 
     is_id = [F.coalesce((column != "") & ~column.contains("\ufffd"), F.lit(False)) for column in (user, item)]
     is_ranked = rank_text.isNull() | rank.isNotNull()
     is_good = is_id[0] & is_id[1] & is_ranked & F.col(_CORRUPT).isNull()
-    text = F.coalesce(F.col(_CORRUPT), F.concat_ws(",", *columns))
+    text = F.coalesce(F.col(_CORRUPT), F.concat_ws(",", *[F.coalesce(column, F.lit("")) for column in columns]))
     return rows.select(
         F.when(is_good, user).alias("userId"),
         F.when(is_good, item).alias("itemId"),

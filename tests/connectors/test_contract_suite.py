@@ -241,7 +241,9 @@ def test_a_full_request_is_followed_by_another(case, over):
 
 
 _RECORDS = st.lists(
-    st.tuples(st.sampled_from(["upsert", "upsert", "clear", "holdout"]), st.text(max_size=5), st.integers(0, 30)),
+    st.tuples(
+        st.sampled_from(["upsert", "ends a holdout", "clear", "holdout"]), st.text(max_size=5), st.integers(0, 30)
+    ),
     max_size=30,
 )
 
@@ -250,8 +252,10 @@ _RECORDS = st.lists(
 @given(drawn=_RECORDS, length=st.integers(0, 200))
 def test_each_record_is_in_exactly_one_request_in_order_within_the_limits(case, drawn, length):
     records = [
-        upsert(f"{number} {text}", *["é" * length] * count)
-        if op == "upsert"
+        upsert(f"{number} {text}", *["é" * length] * count).model_copy(
+            update={"ends_holdout": op == "ends a holdout" or None}
+        )
+        if op not in ("clear", "holdout")
         else SyncRecord(user_id=f"{number} {text}", op=op)
         for number, (op, text, count) in enumerate(drawn)
     ]

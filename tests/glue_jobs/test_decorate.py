@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 
 from connectors.base import ChangePolicy
 from connectors.contract.records import SyncRecord
-from glue_jobs.decorate import Catalogue, changed_fields, clear_line, fingerprint, finite, item_piece, types_of
+from glue_jobs.decorate import (
+    Catalogue,
+    changed_fields,
+    clear_line,
+    fingerprint,
+    finite,
+    holdout_fingerprint,
+    holdout_line,
+    item_piece,
+    types_of,
+)
 
 FIELDS = ("name", "price")
 EXACT, SET, TOP_2 = ChangePolicy(), ChangePolicy(compare="set"), ChangePolicy(compare="topK", k=2)
@@ -59,6 +69,13 @@ def test_a_record_is_put_together_from_its_items_pieces():
 
 def test_a_tombstone_is_a_record_of_its_own():
     assert SyncRecord.model_validate_json(clear_line('a"b')).user_id == 'a"b'
+
+
+def test_a_holdout_is_a_record_of_its_own_and_so_is_its_end():
+    held_out = SyncRecord.model_validate_json(holdout_line('a"b'))
+    assert (held_out.user_id, held_out.op) == ('a"b', "holdout")
+    assert SyncRecord.model_validate_json(BOTH.upsert_line("ann", ["1"], ends_holdout=True)).ends_holdout
+    assert holdout_fingerprint(b"s") != holdout_fingerprint(b"t")
 
 
 TEXT = st.text(min_size=1).filter(lambda text: text.isprintable())

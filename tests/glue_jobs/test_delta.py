@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,9 @@ SAME, OTHER = Told("upsert", ["1"], 7, 3, AT), Told("upsert", ["2"], 5, 3, AT)
 GONE, UNKNOWN = Told("gone", ["1"], 7, 3, AT), Told("upsert", ["1"], None, 3, AT)
 CLEARED, UNHEARD_CLEAR = Told("clear", (), 0, 3, AT), Told("clear", (), None, 3, AT)
 KEEPS, CLEARS = Rules(), Rules(clears_gone=True)
+OUT, EMPTY_OUT = Now(["1"], 9, "holdout"), Now([], 9, "holdout")
+HELD_OUT = Told("holdout", (), 9, 3, AT, is_marked=True)
+UNHEARD_MARK = Told("holdout", (), None, 3, AT, is_marked=True)
 
 
 @pytest.mark.parametrize(
@@ -149,29 +153,102 @@ def test_users_sent_in_one_night_are_not_refreshed_in_one():
     assert all(50 < night < 150 for night in nights)
 
 
+@pytest.mark.parametrize(
+    ("now", "told", "verdict"),
+    [
+        (OUT, None, Verdict.HELD_OUT),
+        (OUT, SAME, Verdict.HELD_OUT),
+        (OUT, UNKNOWN, Verdict.HELD_OUT),
+        (OUT, GONE, Verdict.HELD_OUT),
+        (OUT, CLEARED, Verdict.HELD_OUT),
+        (OUT, UNHEARD_CLEAR, Verdict.HELD_OUT),
+        (OUT, HELD_OUT, Verdict.STILL_HELD_OUT),
+        (OUT, UNHEARD_MARK, Verdict.HELD_OUT),
+        (Now(["1"], 10, "holdout"), HELD_OUT, Verdict.HELD_OUT),
+        (EMPTY_OUT, None, Verdict.EMPTY),
+        (EMPTY_OUT, CLEARED, Verdict.EMPTY),
+        (EMPTY_OUT, SAME, Verdict.HELD_OUT),
+        (EMPTY_OUT, HELD_OUT, Verdict.STILL_HELD_OUT),
+        (NOW, HELD_OUT, Verdict.NEW),
+        (NOW, UNHEARD_MARK, Verdict.NEW),
+        (EMPTY, HELD_OUT, Verdict.NEW),
+    ],
+)
+@pytest.mark.parametrize("rules", [KEEPS, CLEARS])
+def test_who_enters_the_holdout_is_told_once_and_who_leaves_it_is_new(now, told, verdict, rules):
+    assert decide(now, told, rules, has_failed=False) is verdict
+
+
+def test_who_is_held_out_and_leaves_the_input_is_treated_like_any_other():
+    assert decide(None, HELD_OUT, KEEPS, has_failed=False) is Verdict.GONE
+    assert decide(None, HELD_OUT, CLEARS, has_failed=False) is Verdict.CLEARED
+    assert decide(None, HELD_OUT, CLEARS, has_failed=True) is Verdict.FAILED
+    assert remember(Verdict.GONE, None, HELD_OUT, version=4, at=LATER) == Told("gone", (), 9, 3, AT, is_marked=True)
+
+
+def test_a_mark_is_repeated_refreshed_and_rested_like_a_list():
+    assert decide(OUT, HELD_OUT, Rules(checks_delta=False), has_failed=False) is Verdict.HELD_OUT
+    assert decide(OUT, HELD_OUT, KEEPS, has_failed=False, is_due=True) is Verdict.HELD_OUT
+    assert decide(OUT, refused(2, HELD_OUT), KEEPS, has_failed=False) is Verdict.HELD_OUT
+    assert decide(OUT, refused(3, HELD_OUT), KEEPS, has_failed=False) is Verdict.RESTING
+    assert remember(Verdict.HELD_OUT, OUT, refused(2, HELD_OUT), version=4, at=LATER).rejections == 2
+    assert remember(Verdict.HELD_OUT, OUT, refused(2), version=4, at=LATER).rejections == 0
+
+
+def test_a_mark_is_there_until_what_removes_it_is_confirmed():
+    for verdict, now in ((Verdict.NEW, NOW), (Verdict.CLEARED, None)):
+        sent = remember(verdict, now, HELD_OUT, version=4, at=LATER)
+        assert sent.is_marked
+        assert baseline(sent, is_acknowledged=False).is_marked
+        assert baseline(sent, is_acknowledged=False, is_rejected=True).is_marked
+        assert not baseline(sent, is_acknowledged=True).is_marked
+    assert baseline(HELD_OUT, is_acknowledged=True).is_marked
+
+
 LISTS = st.lists(st.sampled_from("abc"), unique=True, max_size=3)
 
 
 @given(
-    days=st.lists(st.tuples(st.none() | LISTS, st.booleans(), st.booleans()), max_size=12),
+    days=st.lists(st.tuples(st.none() | LISTS, st.booleans(), st.booleans(), st.booleans()), max_size=12),
     rules=st.sampled_from([KEEPS, CLEARS, Rules(checks_delta=False)]),
 )
 def test_over_any_history_what_counts_as_known_is_what_the_destination_holds(days, rules):
-    """Each day: his list or none, whether a line of his failed, whether the destination confirms."""
-    held, told = None, None
-    for version, (items, has_failed, confirms) in enumerate(days, 1):
-        now = None if items is None else Now(items, hash(tuple(items)))
+    """Each day: his list or none, whether a line of his failed, whether he is held out, whether it is confirmed."""
+    held, marked, told = None, False, None
+    for version, (items, has_failed, is_out, confirms) in enumerate(days, 1):
+        now = None if items is None else Now(items, 5, "holdout") if is_out else Now(items, hash(tuple(items)))
         if now is None and told is None:
             continue
         verdict = decide(now, told, rules, has_failed=has_failed)
+        ends = verdict in UPSERTS and told is not None and told.is_marked
         told = remember(verdict, now, told, version=version, at=AT)
-        if verdict in UPSERTS:
-            held = now.item_ids if confirms else held
-        if verdict is Verdict.CLEARED:
-            held = None if confirms else held
+        if verdict in UPSERTS and confirms:
+            held, marked = now.item_ids, marked and not ends
+        if verdict in (Verdict.CLEARED, Verdict.HELD_OUT) and confirms:
+            held, marked = None, verdict is Verdict.HELD_OUT
         if told is not None and told.sent_in == version:
             told = baseline(told, is_acknowledged=confirms)
-        if told is not None and told.fingerprint is not None:
-            assert held == (None if told.op == "clear" else told.item_ids)
-        if told is None:
-            assert held is None
+        check_held(held, marked, told)
+
+
+def check_held(held, marked, told):
+    """What a destination holds, against the row that is remembered."""
+    assert not marked or told.is_marked
+    if told is None:
+        assert held is None
+    elif told.is_known and told.op == "gone":
+        assert list(held or []) == list(told.item_ids)
+    elif told.is_known:
+        assert (held, marked) == (told.item_ids if told.op == "upsert" else None, told.op == "holdout")
+
+
+@given(days=st.lists(st.booleans(), min_size=1, max_size=12))
+def test_entering_and_leaving_the_holdout_send_one_record_each(days):
+    """Each day: whether he is held out. All else stays, and all is confirmed."""
+    sent, told = [], None
+    for version, is_out in enumerate(days, 1):
+        now = OUT if is_out else NOW
+        verdict = decide(now, told, KEEPS, has_failed=False)
+        sent.append(verdict in UPSERTS or verdict is Verdict.HELD_OUT)
+        told = baseline(remember(verdict, now, told, version=version, at=AT), is_acknowledged=True)
+    assert sent == [True, *(before != after for before, after in pairwise(days))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,7 @@ from connectors.contract.receipts import Receipt, Rejection, write_receipts
 from connectors.contract.records import SyncRecord
 from connectors.contract.storage import LocalStorage, open_storage
 from glue_jobs import errors, state, sync
+from glue_jobs.holdout import Holdout
 
 ROOT = Path(__file__).parents[2]
 BRAZE = {"itemMetadataFields": ["name", "price"], "attributePrefix": "recs_"}
@@ -364,6 +366,150 @@ def test_max_items_cuts_the_list(user_personalization):
     user_personalization.config(recommendations={"maxItems": 1})
     published = user_personalization.records(user_personalization.run())
     assert [ids(record) for _, record in sorted(published.items())] == [["106"], ["49"], ["107"]]
+
+
+def with_rules(job, braze=None, **rules):
+    job.config(braze={"acknowledge": "onWrite", **(braze or {})}, recommendations=rules)
+
+
+@pytest.mark.parametrize("shelf_from_bytes", [sync.SHELF_FROM_BYTES, 0], ids=["in memory", "on a shelf"])
+def test_nobody_is_sent_what_is_out_of_stock_and_lists_are_full_where_the_batch_has_enough(
+    job, monkeypatch, shelf_from_bytes
+):
+    """60 of 100 items are out of stock; lines hold 5 to 40 of them."""
+    monkeypatch.setattr(sync, "SHELF_FROM_BYTES", shelf_from_bytes)
+    made, chance = job("user_personalization"), random.Random(5)
+    ranks = [str(number) for number in range(100)]
+    sold_out = set(chance.sample(ranks, 60))
+    lines = {f"u{number}": chance.sample(ranks, chance.randint(5, 40)) for number in range(300)}
+    made.items(*[{"id": item, "name": item, "price": 1, "stock": 0 if item in sold_out else 3} for item in ranks])
+    made.batch(*[for_user(user, *items) for user, items in lines.items()])
+    with_rules(made, itemFilter="stock > 0", maxItems=10)
+    result = made.run()
+    published = {user: ids(record) for user, record in made.records(result).items()}
+    wanted = {user: [item for item in items if item not in sold_out] for user, items in lines.items()}
+    assert published == {user: items[:10] for user, items in wanted.items() if items}
+    assert not sold_out & {item for items in published.values() for item in items}
+    assert sum(len(items) == 10 for items in published.values()) > 100
+    assert result.counts["itemsFiltered"] == sum(map(len, lines.values())) - sum(map(len, wanted.values()))
+
+
+def test_a_sale_that_ends_tells_those_who_have_the_item_and_no_others(user_personalization):
+    with_rules(user_personalization, braze={"itemMetadataFields": ["name"]}, itemFilter="price < 100 OR price IS NULL")
+    published = user_personalization.records(user_personalization.run())
+    assert {user: ids(record) for user, record in published.items()} == {"ann": ["106"], "bob": ["49", "201"]}
+    user_personalization.items({**ITEMS[0], "price": 120}, *ITEMS[1:])
+    (record,) = user_personalization.records(user_personalization.run()).values()
+    assert (record["userId"], ids(record), record["changed"]) == ("ann", [], ["itemId", "name"])
+
+
+def test_a_filter_works_for_bare_ids(user_personalization):
+    with_rules(user_personalization, braze={"payloadShape": "ids"}, itemFilter="name LIKE '%Lamp'", maxItems=1)
+    published = user_personalization.records(user_personalization.run())
+    assert {user: record["recommendations"] for user, record in published.items()} == {
+        "ann": [{"itemId": "107"}],
+        "cid": [{"itemId": "107"}],
+    }
+
+
+def test_what_a_user_bought_he_is_not_sent_and_what_the_fallback_has_he_is(related_items):
+    related_items.write("input/bought/a.csv", "ITEM_ID,USER_ID\n106,123\n107,123\n49,124\n,125\n201,nobody\n")
+    rules = {"excludeItems": "input/bought/", "blockItems": ["107"], "minItems": 2, "fallback": ["49", "201"]}
+    with_rules(related_items, **rules)
+    result = related_items.run()
+    published = {user: ids(record) for user, record in related_items.records(result).items()}
+    assert published == {"123": ["49", "201"], "124": ["106", "201"], "125": ["106", "201", "49"]}
+    wanted = {"itemsBlocked": 3, "itemsExcluded": 2, "itemsFromFallback": 2, "excludeRowsBroken": 1, "users": 3}
+    assert {name: result.counts[name] for name in wanted} == wanted
+    assert (result.counts["usersWithoutList"], result.counts["usersBelowMinItems"]) == (0, 0)
+    (kept,) = related_items.path.glob("quarantine/*/*/*/*/*.jsonl")
+    assert json.loads(kept.read_text())["text"] == ",125"
+    related_items.write("input/bought/a.csv", "ITEM_ID,USER_ID\n201,124\n")
+    assert ids(related_items.records(related_items.run())["124"]) == ["106", "49"]
+
+
+def test_a_list_below_the_least_is_none_and_is_told_to_those_who_had_one(user_personalization):
+    user_personalization.run()
+    with_rules(user_personalization, minItems=2, minScore=0.6)
+    user_personalization.batch(for_user("ann", "106", "107"), for_user("zoe", "49"))
+    result = user_personalization.run()
+    assert {user: ids(record) for user, record in user_personalization.records(result).items()} == {"ann": []}
+    assert (result.counts["usersBelowMinItems"], result.counts["itemsBelowMinScore"], result.counts["empty"]) == (
+        2,
+        1,
+        1,
+    )
+
+
+def test_f01_a_cut_file_of_exclusions_is_named(user_personalization):
+    data = gzip.compress(b"USER_ID,ITEM_ID\n" + b"ann,106\n" * 50_000)
+    user_personalization.write("input/bought.csv.gz", data[: len(data) // 2])
+    with_rules(user_personalization, excludeItems="input/bought.csv.gz")
+    with pytest.raises(errors.InputError, match=r"bought\.csv\.gz: cut or damaged"):
+        user_personalization.run()
+    assert user_personalization.visible() == []
+
+
+def attributes(job, result):
+    """What Braze is told of each user."""
+    manifest = job.manifest(result)
+    options = BrazeOptions.model_validate(manifest.options)
+    records = map(SyncRecord.model_validate, job.records(result).values())
+    return {record.user_id: attributes_object(record, options, manifest.retired) for record in records}
+
+
+def test_entering_and_leaving_the_holdout_send_exactly_one_record_each(user_personalization):
+    holdout = {"percent": 50, "salt": "c"}
+    out = {user for user in ("ann", "bob", "cid") if Holdout(**holdout).holds(user)}
+    assert len(out) == 1
+    user_personalization.run()
+    with_rules(user_personalization, holdout=holdout)
+    entered = user_personalization.run()
+    assert attributes(user_personalization, entered) == {
+        user: {"external_id": user, "recs_items": None, "recs_holdout": True} for user in out
+    }
+    counted = ("heldOut", "cleared", "unchanged", "records")
+    assert [entered.counts[name] for name in counted] == [1, 0, 2, 1]
+    again = user_personalization.run()
+    assert [again.counts[name] for name in ("stillHeldOut", "heldOut", "records")] == [1, 0, 0]
+    with_rules(user_personalization)
+    left = user_personalization.run()
+    records = user_personalization.records(left)
+    assert (records.keys(), left.counts["new"]) == (out, 1)
+    assert all(record["endsHoldout"] and "changed" not in record for record in records.values())
+    assert all(told["recs_holdout"] is None for told in attributes(user_personalization, left).values())
+    assert user_personalization.run().counts["records"] == 0
+
+
+def test_a_mark_under_a_former_prefix_goes_with_the_change_and_with_the_end(user_personalization):
+    everyone = {"percent": 100, "salt": "s"}
+    user_personalization.batch(for_user("ann", "106"))
+    with_rules(user_personalization, holdout=everyone)
+    assert attributes(user_personalization, user_personalization.run())["ann"]["recs_holdout"] is True
+    with_rules(user_personalization, braze={"attributePrefix": "new_"}, holdout=everyone)
+    moved = attributes(user_personalization, user_personalization.run())["ann"]
+    assert moved == {
+        "external_id": "ann",
+        "recs_items": None,
+        "recs_holdout": None,
+        "new_items": None,
+        "new_holdout": True,
+    }
+    with_rules(user_personalization, braze={"attributePrefix": "last_"})
+    left = attributes(user_personalization, user_personalization.run())["ann"]
+    nulled = ("recs_items", "recs_holdout", "new_items", "new_holdout", "last_holdout")
+    assert {name: left.pop(name) for name in nulled} == dict.fromkeys(nulled)
+    assert left.keys() == {"external_id", "last_items"}
+
+
+def test_a_clear_removes_the_mark_too(user_personalization):
+    with_rules(user_personalization, braze={"onUserRemoved": "clear"}, holdout={"percent": 100, "salt": "s"})
+    user_personalization.run()
+    user_personalization.batch(for_user("bob", "49"))
+    result = user_personalization.run()
+    told = attributes(user_personalization, result)
+    assert told == {user: {"external_id": user, "recs_items": None, "recs_holdout": None} for user in ("ann", "cid")}
+    assert (result.counts["cleared"], result.counts["stillHeldOut"]) == (2, 1)
 
 
 def test_f17_a_batch_without_one_good_line_changes_nothing(user_personalization):

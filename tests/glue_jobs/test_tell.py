@@ -8,8 +8,9 @@ import pytest
 
 from connectors.base import ChangePolicy
 from connectors.contract.records import SyncRecord
-from glue_jobs.decorate import Catalogue, fingerprint, item_piece
+from glue_jobs.decorate import Catalogue, fingerprint, holdout_fingerprint, item_piece
 from glue_jobs.delta import Rules, Told
+from glue_jobs.holdout import Holdout
 from glue_jobs.schemas import Meeting
 from glue_jobs.shortlist import ListRules
 from glue_jobs.state import Unacknowledged
@@ -214,3 +215,71 @@ def test_an_unknown_row_that_is_not_sent_stays_unknown():
     rows = [listed(kind="failed"), told("1")]
     telling = tell("ann", rows, plan(unacknowledged=Unacknowledged(1, everyone=True)), catalogue())
     assert telling.kept == Told("upsert", ["1"], None, 1, AT)
+
+
+EVERYONE, NOBODY = Holdout(percent=100, salt="x"), Holdout(percent=0, salt="x")
+MARKED = told("1", op="holdout", item_ids=[], fingerprint=holdout_fingerprint(b"s"), is_marked=True)
+
+
+def test_who_enters_the_holdout_hears_it_once_also_one_who_was_never_told():
+    for rows in ([listed("1")], [listed("1"), told("1")]):
+        telling = tell("ann", rows, plan(holdout=EVERYONE), catalogue())
+        assert json.loads(telling.line) == {"userId": "ann", "op": "holdout"}
+        assert (telling.verdict, telling.kept.op, telling.kept.is_marked) == ("heldOut", "holdout", True)
+        assert (telling.counts["heldOut"], telling.counts["cleared"], telling.counts["users"]) == (1, 0, 1)
+    still = tell("ann", [listed("2"), MARKED], plan(holdout=EVERYONE), catalogue())
+    assert (still.verdict, still.line, still.kept.op) == ("stillHeldOut", None, "holdout")
+
+
+def test_who_would_hear_nothing_anyway_is_not_marked():
+    assert verdict(listed(), holdout=EVERYONE) == "empty"
+    assert verdict(listed(kind="failed"), holdout=EVERYONE) is None
+
+
+def test_who_leaves_the_holdout_hears_everything_and_that_it_ended():
+    left = record(listed("1", "2"), MARKED, holdout=NOBODY)
+    assert (left.op, left.ends_holdout, left.changed) == ("upsert", True, None)
+    assert record(listed(), MARKED).ends_holdout
+    assert record(listed("1"), told("2"), holdout=NOBODY).ends_holdout is None
+
+
+def test_that_the_holdout_ended_is_said_until_it_is_confirmed():
+    lost = Unacknowledged(1, everyone=True)
+    left = told("1", is_marked=True)
+    assert record(listed("1"), left, unacknowledged=lost).ends_holdout
+    assert record(listed("2"), left, unacknowledged=Unacknowledged(1)).ends_holdout is None
+    telling = tell("ann", [listed("1"), left], plan(unacknowledged=Unacknowledged(1)), catalogue())
+    assert (telling.verdict, telling.kept.is_marked) == ("unchanged", False)
+
+
+def test_a_mark_that_no_receipt_confirms_is_sent_again_and_rests_like_a_list():
+    in_holdout = {"holdout": EVERYONE}
+    assert verdict(listed("1"), MARKED, unacknowledged=Unacknowledged(1, everyone=True), **in_holdout) == "heldOut"
+    refused = Unacknowledged(1, users=frozenset({"ann"}), rejected=frozenset({"ann"}))
+    assert verdict(listed("1"), MARKED, unacknowledged=refused, **in_holdout) == "heldOut"
+    assert verdict(listed("1"), MARKED._replace(rejections=2), unacknowledged=refused, **in_holdout) == "resting"
+    assert verdict(listed("1"), MARKED, is_full=True, **in_holdout) == "heldOut"
+
+
+def test_a_changed_setting_tells_the_mark_anew_and_a_changed_policy_does_not():
+    assert verdict(listed("1"), MARKED, settings=b"new", holdout=EVERYONE) == "heldOut"
+    assert verdict(listed("1"), MARKED, policy=SET, previous_policy=EXACT, holdout=EVERYONE) == "stillHeldOut"
+
+
+def test_who_is_held_out_and_gone_follows_the_same_setting_as_others():
+    assert verdict(MARKED, holdout=EVERYONE) == "gone"
+    cleared = tell("ann", [MARKED], plan(holdout=EVERYONE, rules=Rules(clears_gone=True)), catalogue())
+    assert json.loads(cleared.line) == {"userId": "ann", "op": "clear"}
+    assert (cleared.was.op, cleared.counts["cleared"], cleared.counts["heldOut"]) == ("holdout", 1, 0)
+
+
+def test_a_user_of_whom_only_purchases_are_known_is_nobodys_figure():
+    bought = NOTHING._replace(kind="excluded", query_item_id="1")
+    telling = tell("ann", [bought], plan(lists=ListRules(excludes_pairs=True)), catalogue())
+    assert (telling.verdict, telling.line, telling.kept, +telling.counts) == (None, None, None, {})
+
+
+def test_a_list_that_becomes_too_short_is_told_as_an_empty_one_and_a_new_one_is_not():
+    too_few = {"lists": ListRules(min_items=2)}
+    assert record(listed("1"), told("1", "2"), **too_few).recommendations == []
+    assert verdict(listed("1"), **too_few) == "empty"

@@ -1,13 +1,14 @@
 """What a run should tell whom, said naively: whole values in plain dicts, no Spark and no fingerprints.
 
-The oracle that Spark's result is held against. It shares nothing with the product but the one function that
-spreads refreshes over days; where the product may choose, the model names every answer that is right.
+The oracle that Spark's result is held against. It shares nothing with the product but the two functions that
+spread users: refreshes over days, and who is in the holdout; where the product may choose, the model names every
+answer that is right.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain, zip_longest
@@ -29,6 +30,28 @@ SHAPING = {
 }
 
 
+def _stocked(item: Item) -> bool | None:
+    return item["stock"] > 0 if item.get("stock") is not None else None
+
+
+def _cheap_or_a_lamp(item: Item) -> bool | None:
+    if item.get("name") == "Lamp" or (isinstance(item.get("price"), float) and item["price"] < 10):
+        return True
+    return False if item.get("name") is not None and isinstance(item.get("price"), float) else None
+
+
+def _no_scarf(item: Item) -> bool | None:
+    return item.get("name") is None or not item["name"].startswith("S")
+
+
+# What filters say, in Python: yes, no, or None for neither.
+FILTERS: Mapping[str, Callable[[Item], bool | None]] = {
+    "stock > 0": _stocked,
+    "price < 10 OR name = 'Lamp'": _cheap_or_a_lamp,
+    "name IS NULL OR name NOT LIKE 'S%'": _no_scarf,
+}
+
+
 class NoGoodLineError(Exception):
     """The batch answers for nobody: the run changes nothing."""
 
@@ -42,6 +65,7 @@ class Day:
         lines: The batch, line by line.
         items: Item id → its metadata; an item that is not here has none.
         mapping: Rows of USER_ID,ITEM_ID; related_items only.
+        bought: Rows of USER_ID,ITEM_ID that excludeItems names.
     """
 
     job_type: str
@@ -50,6 +74,7 @@ class Day:
     lines: Sequence[str]
     items: Mapping[str, Mapping[str, Any]]
     mapping: Sequence[str] = ()
+    bought: Sequence[str] = ()
     is_full: bool = False
 
     def own(self, name: str, default: Any) -> Any:
@@ -88,6 +113,21 @@ class Day:
         settings = {name: self.own(name, default) for name, default in SHAPING.items()}
         return json.dumps([settings, self.has_scores], sort_keys=True)
 
+    def is_allowed(self, item_id: str) -> bool:
+        """Whether the item may be in anyone's list."""
+        says = FILTERS.get(self.of_lists("itemFilter", None) or "")
+        answer = says(dict(self.items.get(item_id, {}))) if says else True
+        is_unclear = answer is None or (item_id not in self.items and bool(says or self.fields))
+        is_dropped = is_unclear and self.of_lists("onMissingMetadata", "keep") == "drop"
+        return answer is not False and not is_dropped and item_id not in self.of_lists("blockItems", [])
+
+    def is_held_out(self, user: str) -> bool:
+        """Whether a user is in the holdout. The product's own word: any steady choice would be right."""
+        from glue_jobs.holdout import Holdout
+
+        holdout = self.of_lists("holdout", None)
+        return holdout is not None and Holdout(**holdout).holds(user)
+
     def carried(self, item_id: str, score: float | None = None) -> Item:
         """An item as a record carries it."""
         known = self.items.get(item_id, {})
@@ -107,6 +147,7 @@ class Told:
         policy: How lists were compared when he was told.
         refused: How often the destination refused this content, one time after the other; `refused_most` counts
             those, too, after which the policy changed: whether the content stayed the same then nobody says.
+        is_marked: Whether he may be marked as held out, for all that runs that asked for receipts know.
     """
 
     op: str
@@ -119,6 +160,7 @@ class Told:
     policy: tuple[str, int | None] = ("exact", None)
     refused: int = 0
     refused_most: int = 0
+    is_marked: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,15 +231,19 @@ def read_mapping(rows: Sequence[str]) -> tuple[dict[str, list[str]], bool]:
     return items_of, all(user and item for user, item in pairs)
 
 
-def final_list(day: Day, lists: Sequence[Listed], mapped: Sequence[str]) -> list[Item]:
+def final_list(day: Day, lists: Sequence[Listed], mapped: Sequence[str], bought: Sequence[str]) -> list[Item]:
     """A user's list as his record carries it."""
     related = day.of_lists("relatedItems", {})
-    best = merged(lists, related.get("merge", "roundRobin"))
-    if related.get("excludeMappedItems"):
-        best = [one for one in best if one[0] not in mapped]
-    if day.of_lists("onMissingMetadata", "keep") == "drop" and day.fields:
-        best = [one for one in best if one[0] in day.items]
-    return [day.carried(item_id, score) for item_id, score in best[: day.of_lists("maxItems", 25)]]
+    ranked, least = merged(lists, related.get("merge", "roundRobin")), day.of_lists("minScore", None)
+    low = [item_id for item_id, score in ranked if None not in (least, score) and score < least]
+    not_his = [*low, *bought, *(mapped if related.get("excludeMappedItems") else [])]
+    best = [one for one in ranked if one[0] not in not_his and day.is_allowed(one[0])][: day.of_lists("maxItems", 25)]
+    scores, wanted = dict(ranked), day.of_lists("minItems", None) or 0
+    for item_id in day.of_lists("fallback", []):
+        is_new = item_id not in dict(best) and item_id not in not_his
+        if len(best) < wanted and is_new and day.is_allowed(item_id):
+            best.append((item_id, scores.get(item_id)))
+    return [day.carried(item_id, score) for item_id, score in best] if len(best) >= wanted else []
 
 
 def read(day: Day) -> Read:
@@ -216,12 +262,14 @@ def read(day: Day) -> Read:
         raise NoGoodLineError
     bad = {key for kind, key, _ in found if kind != "good" and key is not None} - set(good)
     items_of, is_mapping_clean = read_mapping(day.mapping)
+    bought, _ = read_mapping(day.bought)
     asked = {user: [user] for user in [*good, *bad]} if is_by_user else items_of
     today = Read(is_clean=is_mapping_clean and all(kind != "broken" for kind, _, _ in found))
     for user, keys in asked.items():
         answered = [key for key in keys if key in good]
         if answered:
-            today.lists[user] = final_list(day, [good[key] for key in answered], [] if is_by_user else keys)
+            mapped = [] if is_by_user else keys
+            today.lists[user] = final_list(day, [good[key] for key in answered], mapped, bought.get(user, []))
             today.sources[user] = answered
         elif bad & set(keys):
             today.unanswered.add(user)
@@ -288,9 +336,9 @@ class Model:
 
     def _refused_again(self, day: Day, before: Told | None, now: Told) -> Told:
         """A row whose content was refused, once more where it is the content refused before."""
-        if before is None or day.is_full or before.op != now.op or (now.op == "upsert" and before.shape != now.shape):
+        if before is None or day.is_full or before.op != now.op or (now.op != "clear" and before.shape != now.shape):
             return replace(now, refused=1, refused_most=1)
-        is_surely_same = now.op == "clear" or _is_same_content(before, now.items, day)
+        is_surely_same = now.op != "upsert" or _is_same_content(before, now.items, day)
         return replace(now, refused=1 + (before.refused if is_surely_same else 0), refused_most=1 + before.refused_most)
 
     def as_known(self, row: Told, day: Day) -> Told:
@@ -305,7 +353,9 @@ class Model:
         is_proven = self._is_what_last_run_knew(row) and not self._looks_further(day)
         is_unclear = row.is_unclear or (is_new_policy and not is_proven)
         heard = {"refused": 0, "refused_most": 0} if is_known or day.is_full else {}
-        return replace(row, is_known=is_known, is_unclear=is_unclear, **heard)
+        is_confirmed = is_known and row.sent_in == self.version and row.op != "gone"
+        is_marked = row.op == "holdout" if is_confirmed else row.is_marked
+        return replace(row, is_known=is_known, is_unclear=is_unclear, is_marked=is_marked, **heard)
 
     def _looks_further(self, day: Day) -> bool:
         """Whether today's policy compares items that the last run's never did."""
@@ -316,18 +366,20 @@ class Model:
         is_blank = told is None or (told.op == "clear" and told.is_known)
         if is_blank and not today.lists[user]:
             return [Answer("empty")]
+        if day.is_held_out(user):
+            return [self._held_out(day, user, told)]
         if told is None or told.op != "upsert":
-            return [self._upsert("new", day, today, user)]
+            return [self._upsert("new", day, today, user, told)]
         if not told.is_known:
             return self._unheard(day, today, user, told)
         if told.shape != day.shape or not is_same(told.items, today.lists[user], day.policy):
             return self._changed(day, today, user, told)
-        or_changed = [self._upsert("changed", day, today, user)] if told.is_unclear else []
+        or_changed = [self._upsert("changed", day, today, user, told)] if told.is_unclear else []
         return [self._same(day, today, user, told), *or_changed]
 
     def _unheard(self, day: Day, today: Read, user: str, told: Told) -> Sequence[Answer]:
         """Sent again, until the same content was refused three times and no refresh is due."""
-        again, rest = self._upsert("repeated", day, today, user), Answer("resting", row=told)
+        again, rest = self._upsert("repeated", day, today, user, told), Answer("resting", row=told)
         days = day.own("changePolicy", {}).get("refreshAfterDays")
         if told.shape != day.shape or (days and _is_due(user, told.at, day.now, days)):
             return [again]
@@ -337,14 +389,14 @@ class Model:
 
     def _same(self, day: Day, today: Read, user: str, told: Told) -> Answer:
         if not day.checks_delta:
-            return self._upsert("repeated", day, today, user)
+            return self._upsert("repeated", day, today, user, told)
         days = day.own("changePolicy", {}).get("refreshAfterDays")
         if days and _is_due(user, told.at, day.now, days):
-            return self._upsert("refreshed", day, today, user)
+            return self._upsert("refreshed", day, today, user, told)
         return Answer("unchanged", row=told)
 
     def _changed(self, day: Day, today: Read, user: str, told: Told) -> Sequence[Answer]:
-        whole = self._upsert("changed", day, today, user)
+        whole = self._upsert("changed", day, today, user, told)
         if not self._may_name_changes(day, told):
             return [whole]
         names = ["itemId", *day.fields]
@@ -378,12 +430,30 @@ class Model:
             return Answer("gone", row=replace(told, op="gone"))
         if not today.is_clean:
             return Answer("clearsWithheld", row=told)
-        record = {"userId": user, "op": "clear"}
-        return Answer("cleared", record, Told("clear", [], day.shape, day.now, self.version + 1, policy=day.policy))
+        return Answer("cleared", {"userId": user, "op": "clear"}, self._row("clear", day, told))
 
-    def _upsert(self, verdict: str, day: Day, today: Read, user: str) -> Answer:
+    def _held_out(self, day: Day, user: str, told: Told | None) -> Answer:
+        """Told once, and again as a list would be; what is compared is the settings alone."""
+        told_now = Answer("heldOut", {"userId": user, "op": "holdout"}, self._row("holdout", day, told))
+        if told is None or told.op != "holdout" or told.shape != day.shape:
+            return told_now
+        days = day.own("changePolicy", {}).get("refreshAfterDays")
+        if days and _is_due(user, told.at, day.now, days):
+            return told_now
+        if told.refused >= 3:
+            return Answer("resting", row=told)
+        return Answer("stillHeldOut", row=told) if told.is_known and day.checks_delta else told_now
+
+    def _upsert(self, verdict: str, day: Day, today: Read, user: str, told: Told | None) -> Answer:
         items = today.lists[user]
         record = {"userId": user, "op": "upsert", "recommendations": items}
         if day.job_type == "related_items":
             record["queryItemIds"] = today.sources[user]
-        return Answer(verdict, record, Told("upsert", items, day.shape, day.now, self.version + 1, policy=day.policy))
+        if told is not None and told.is_marked:
+            record["endsHoldout"] = True
+        return Answer(verdict, record, self._row("upsert", day, told, items))
+
+    def _row(self, op: str, day: Day, told: Told | None, items: Sequence[Item] = ()) -> Told:
+        """What is remembered of a record that is sent."""
+        is_marked = op == "holdout" or (told is not None and told.is_marked)
+        return Told(op, items, day.shape, day.now, self.version + 1, policy=day.policy, is_marked=is_marked)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from delta_model import Day
+from delta_model import FILTERS, Day
 
 ANCHOR = {"name": "Anchor", "price": 1.5, "stock": 3}
 FIELDS = list(ANCHOR)
@@ -57,7 +57,7 @@ History = Sequence[tuple[Day, Confirmed]]
 
 def history(seed: int) -> History:
     """The history of a seed: three to six days."""
-    world = World(random.Random(seed))
+    world = World(random.Random(seed), random.Random(f"rules/{seed}"))
     return [
         (world.next_day(), Confirmed(f"{seed}/{number}", world.rng.choice(["all"] if world.is_calm else [*FATES])))
         for number in range(world.rng.randint(3, 6))
@@ -72,13 +72,17 @@ class World:
         is_calm: Whether little fails, and whatever is sent is confirmed: what was told is then mostly known.
         answers: Whom the batch answers for → item ids and their scores, or None for none.
         mapping: (user, item) rows.
+        bought: (user, item) rows that are not to be recommended.
+        chance: Decides about the rules over items and the holdout; half of all histories have none of them.
     """
 
     rng: random.Random
+    chance: random.Random
     now: datetime = datetime(2026, 1, 1, 4, tzinfo=UTC)
     items: dict[str, dict[str, Any]] = field(default_factory=dict)
     answers: dict[str, tuple[list[str], list[float] | None]] = field(default_factory=dict)
     mapping: list[tuple[str, str]] = field(default_factory=list)
+    bought: list[tuple[str, str]] = field(default_factory=list)
     root: dict[str, Any] = field(default_factory=dict)
     lists: dict[str, Any] = field(default_factory=dict)
     braze: dict[str, Any] = field(default_factory=dict)
@@ -101,6 +105,7 @@ class World:
         self.is_calm = rng.random() < 0.5
         usual = [self._change_config, self._change_shape]
         self._theme = rng.choice([*usual, self._change_policy, self._change_policy, self._change_acknowledge])
+        self.has_rules = self.chance.random() < 0.5
 
     def next_day(self) -> Day:
         """Some days after the last one, nothing to several things having changed since."""
@@ -112,10 +117,15 @@ class World:
             self._change_config()
         if rng.random() < 0.6:
             self._theme()
+        if self.has_rules:
+            for _ in range(self.chance.choice([0, 1, 1, 2, 3])):
+                self._change_rules()
+            self._agree()
         items = {"anchor": ANCHOR, **{item_id: dict(values) for item_id, values in self.items.items()}}
         rows = self._mapping_rows()
         is_full = not self.is_calm and rng.random() < 0.12
-        return Day(self.job_type, self.now, self._config(), self._lines(), items, rows, is_full)
+        lines = self._lines()
+        return Day(self.job_type, self.now, self._config(), lines, items, rows, self._bought_rows(), is_full)
 
     def _config(self) -> dict[str, Any]:
         """config.json, as a copy that no later day reaches."""
@@ -159,6 +169,11 @@ class World:
             user, item = self.rng.choice(self.mapping)
             rows.insert(self.rng.randint(0, len(rows)), self.rng.choice([f",{item}", f"{user},", f"{user},{item}"]))
         return rows
+
+    def _bought_rows(self) -> list[str]:
+        """What excludeItems names; now and then with a row that cannot be read."""
+        rows = [f"{user},{item}" for user, item in self.bought]
+        return [*rows, ",i1"] if self.chance.random() < 0.1 else rows
 
     def _some(self, choices: Sequence[str], most: int) -> list[str]:
         return self.rng.sample(choices, self.rng.randint(0, min(most, len(choices))))
@@ -299,3 +314,30 @@ class World:
             ]
         )
         self.lists[name] = self.rng.choice(choices)
+
+    def _change_rules(self) -> None:
+        """A rule over items, or the holdout, comes, goes or changes."""
+        chance, items = self.chance, [*self.item_ids, "unheard-of"]
+        most = self.lists.get("maxItems", 25)
+        name, value = chance.choice(
+            [
+                ("itemFilter", chance.choice([None, *FILTERS, *FILTERS])),
+                ("minScore", chance.choice([None, 0.2, 0.5])),
+                ("blockItems", chance.sample(items, chance.randint(0, 2))),
+                ("excludeItems", chance.choice([None, "input/bought.csv", "input/bought.csv"])),
+                ("minItems", chance.choice([None, *range(1, min(most, 3) + 1)])),
+                ("fallback", chance.sample(items, chance.randint(1, 4))),
+                *[("holdout", chance.choice([None, {"percent": 30, "salt": "a"}, {"percent": 60, "salt": "b"}]))] * 3,
+            ]
+        )
+        self.lists[name] = value
+        if name == "excludeItems":
+            self.bought = [(user, item) for user in self.users for item in chance.sample(items, chance.randint(0, 2))]
+
+    def _agree(self) -> None:
+        """Rules that contradict each other are refused, so that one of two gives way."""
+        self.lists["fallback"] = [
+            item for item in self.lists.get("fallback", []) if item not in self.lists.get("blockItems", [])
+        ]
+        if self.lists.get("minItems") is None or self.lists["minItems"] > self.lists.get("maxItems", 25):
+            self.lists["minItems"] = 1 if self.lists["fallback"] else None

@@ -321,6 +321,7 @@ def test_a_prefix_makes_an_attribute_of_what_would_be_a_field_of_the_profile():
         {"attributePrefix": " recs_"},
         {"attributePrefix": "$recs_"},
         {"attributePrefix": "x" * 251},
+        {"attributePrefix": "x" * 249},  # the mark of the holdout would have 256
         {"payloadShape": "arrays", "itemMetadataFields": ["name\n"]},
     ],
 )

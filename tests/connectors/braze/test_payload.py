@@ -117,6 +117,38 @@ def test_a_holdout_nulls_what_is_ours_and_sets_the_mark():
     assert sent == {"external_id": "ann", "old": None, "recs_items": None, "recs_holdout": True}
 
 
+@pytest.mark.parametrize("on_retired", ["keep", "clear"])
+def test_what_ends_a_holdout_removes_the_mark_and_what_the_holdout_had_nulled(on_retired):
+    record = upsert(*SHOES).model_copy(update={"ends_holdout": True})
+    settings = options("ids", other_attributes={"campaign": "autumn"}, on_attribute_retired=on_retired)
+    sent = attributes_object(record, settings, retired=["old_items", "old_holdout", "recs_holdout"])
+    assert sent == {
+        "external_id": "ann",
+        "old_items": None,
+        "old_holdout": None,
+        "recs_holdout": None,
+        "campaign": "autumn",
+        "recs_itemId": ["106", "7"],
+    }
+
+
+def test_the_mark_is_removed_also_where_nothing_is_retired():
+    record = upsert().model_copy(update={"ends_holdout": True})
+    assert attributes_object(record, options("ids")) == {
+        "external_id": "ann",
+        "recs_holdout": None,
+        "recs_itemId": [],
+    }
+
+
+def test_a_mark_that_was_set_before_is_set_again_by_a_holdout_and_nulled_by_a_clear():
+    retired = ["recs_holdout", "old_holdout"]
+    held_out = attributes_object(SyncRecord(user_id="ann", op="holdout"), options("ids"), retired)
+    assert (held_out["recs_holdout"], held_out["old_holdout"]) == (True, None)
+    cleared = attributes_object(SyncRecord(user_id="ann", op="clear"), options("ids"), retired)
+    assert (cleared["recs_holdout"], cleared["old_holdout"]) == (None, None)
+
+
 def test_the_record_itself_stays_as_it_was():
     record = upsert(*SHOES)
     before = record.to_json()

@@ -40,17 +40,25 @@ upserts = st.builds(
     query_item_ids=names,
     changed=names,
 )
+ends = st.builds(
+    SyncRecord,
+    user_id=user_ids,
+    op=st.just("upsert"),
+    recommendations=recommendations(),
+    query_item_ids=names,
+    ends_holdout=st.just(True),
+)
 others = st.builds(SyncRecord, user_id=user_ids, op=st.sampled_from(["clear", "holdout"]))
 
 
-@given(upserts | others)
+@given(upserts | ends | others)
 def test_a_record_comes_back_from_its_line_as_it_was(record):
     line = record.to_json()
     assert "\n" not in line
     assert SyncRecord.model_validate_json(line) == record
 
 
-@given(upserts | others)
+@given(upserts | ends | others)
 def test_what_a_record_has_not_is_no_key_of_its_line(record):
     has = {
         "userId": record.user_id,
@@ -58,6 +66,7 @@ def test_what_a_record_has_not_is_no_key_of_its_line(record):
         "recommendations": record.recommendations,
         "queryItemIds": record.query_item_ids,
         "changed": record.changed,
+        "endsHoldout": record.ends_holdout,
     }
     assert json.loads(record.to_json()) == {key: value for key, value in has.items() if value is not None}
 
@@ -76,6 +85,7 @@ def test_items_keep_their_keys_in_order_and_their_nulls(record):
         '{"userId":"124","op":"upsert","recommendations":[]}',
         '{"userId":"125","op":"clear"}',
         '{"userId":"126","op":"holdout"}',
+        '{"userId":"126","op":"upsert","recommendations":[],"endsHoldout":true}',
     ],
 )
 def test_a_line_is_written_as_it_was_read(line):
@@ -108,6 +118,9 @@ def test_an_unknown_key_is_passed_over():
         '{"userId":"a","op":"upsert","recommendations":null}',
         '{"userId":"a","op":"clear","recommendations":[]}',
         '{"userId":"a","op":"holdout","recommendations":[{"itemId":"1"}]}',
+        '{"userId":"a","op":"clear","endsHoldout":true}',
+        '{"userId":"a","op":"upsert","recommendations":[],"endsHoldout":false}',
+        '{"userId":"a","op":"upsert","recommendations":[],"changed":["itemId"],"endsHoldout":true}',
         '{"userId":"a","op":"upsert","recommendations":["1"]}',
         '{"userId":"a","op":"upsert","recommendations":[{"name":"shoe"}]}',
         '{"userId":"a","op":"upsert","recommendations":[{"itemId":1}]}',

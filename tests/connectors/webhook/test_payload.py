@@ -32,6 +32,13 @@ def test_what_removes_is_a_clear_and_says_which(op):
     assert (told["type"], told["data"]) == ("recommendations.cleared", {"userId": "ann", "op": op})
 
 
+def test_what_ends_a_holdout_is_an_update_that_says_so():
+    left = SyncRecord(user_id="ann", op="upsert", recommendations=ITEMS, ends_holdout=True)
+    told = json.loads(event(left, MORNING_S))
+    assert (told["type"], told["data"]["endsHoldout"]) == ("recommendations.updated", True)
+    assert "endsHoldout" not in json.loads(event(ANN, MORNING_S))["data"]
+
+
 def test_all_tries_of_a_day_say_the_same_bytes():
     assert event(ANN, MORNING_S) == event(ANN, NIGHT_S)
 
