@@ -18,6 +18,8 @@ from cli.main import app
 from connectors.contract.receipts import Receipt
 from connectors.contract.records import SyncRecord
 from glue_jobs.config import parse_config
+from glue_jobs.item_filter import parse
+from glue_jobs.output import together
 
 ROOT = Path(__file__).parents[1]
 _PLACES = ("*.md", "docs/**/*.md", "sample/*.md", "connectors/*/*.md")
@@ -97,3 +99,23 @@ def test_the_tutorial_says_what_happens(tmp_path, spark):
 def test_links_lead_somewhere(page):
     for target in _LINK.findall(page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_every_figure_of_a_run_is_explained_once():
+    page = (ROOT / "docs/reference/figures.md").read_text()
+    explained = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    written = together([]).settled()[1]
+    of_sync = {"mappingItemsUnmatched", "itemsWithMetadata"} | {
+        f"metadata{what}" for what in ("Duplicates", "LinesBroken", "NotFinite")
+    }
+    assert sorted(explained) == sorted({*written, *of_sync})
+
+
+def test_every_predicate_of_the_reference_is_one():
+    rows = re.findall(
+        r"^\| (?!fields).* \| (`.*) \|$", (ROOT / "docs/reference/item-filter.md").read_text(), re.MULTILINE
+    )
+    predicates = [text for row in rows for text in re.findall(r"`([^`]+)`", row) if " " in text]
+    assert len(predicates) == 7
+    for text in predicates:
+        assert parse(text).fields

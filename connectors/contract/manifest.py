@@ -38,7 +38,7 @@ class RunManifest(VersionedModel):
         options: The connector's settings of this run, as its options model dumps them.
         records_per_request: How many records the connector puts into one request.
         counts: The run's figures, by name.
-        retired: Attributes we once wrote and no longer write.
+        retired: Attributes we once wrote that an upsert no longer writes, the mark of the holdout among them.
         digest: An order-insensitive hash of all records.
     """
 
