@@ -1,9 +1,11 @@
 import gzip
+import io
 import json
 import os
 from datetime import UTC, datetime
 from multiprocessing import get_context
 
+import pyarrow.parquet as pq
 import pytest
 
 from connectors.contract import layout
@@ -11,7 +13,10 @@ from connectors.contract.manifest import PartFile, Pointer, RunManifest
 from connectors.contract.receipts import Receipt, Rejection, write_receipts
 from connectors.contract.storage import LocalStorage
 from glue_jobs import state
+from glue_jobs.delta import Told
 from glue_jobs.errors import ConflictError, StateError
+from glue_jobs.schemas import USER_ARROW
+from glue_jobs.writers import SnapshotWriter, store
 
 AT = datetime(2026, 11, 21, tzinfo=UTC)
 RUN = "20261121T040000Z-3f9a2c"
@@ -166,3 +171,15 @@ def test_a_manifest_is_written_once(storage):
 
 def test_a_run_without_a_manifest_reads_as_none(storage):
     assert state.read_manifest(storage, layout.manifest("braze", RUN)) is None
+
+
+def test_f28_a_snapshot_from_before_there_was_a_holdout_is_read_and_marks_nobody(storage):
+    writer = SnapshotWriter(storage, "now.parquet")
+    writer.write("ann", Told("upsert", ["1"], 5, 3, AT, is_marked=True))
+    (file,) = writer.close()
+    table = state.read_table(storage, file, USER_ARROW).drop_columns(["isMarked"])
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    before = store(storage, "before.parquet", buffer.getvalue(), 1)
+    (row,) = state.read_table(storage, before, USER_ARROW).to_pylist()
+    assert (row["userId"], row["rejections"], row["isMarked"]) == ("ann", 0, None)
