@@ -53,8 +53,10 @@ def pairs(folder, key, text):
 def test_exclusions_are_found_in_a_folder_or_are_one_file(tmp_path, address, found):
     for key in ("input/bought/a.csv", "input/bought/b/c.csv.gz", "input/bought/_hidden.csv", "top.csv"):
         pairs(tmp_path, key, "USER_ID,ITEM_ID\n")
-    assert find_exclusions(address, LocalStorage(tmp_path))[1] == found
-    assert find_exclusions(str(tmp_path / address), LocalStorage(tmp_path / "elsewhere"))[1] == found
+    for job, named in ((tmp_path, address), (tmp_path / "elsewhere", str(tmp_path / address))):
+        storage, files = find_exclusions(named, LocalStorage(job))
+        assert [file.key for file in files] == found
+        assert [file.mark for file in files] == [entry.mark for entry in storage.list() if entry.key in found]
 
 
 @pytest.mark.parametrize("address", ["input/bought/", "input/bought/a.csv", "input/none.csv"])
@@ -83,5 +85,5 @@ def test_f02_a_packed_file_of_exclusions_by_a_plain_name_is_refused(tmp_path):
 def test_f15_exclusions_are_read_by_the_names_of_their_columns_and_have_no_rank(spark, tmp_path):
     pairs(tmp_path, "a.csv", "ITEM_ID,RANK,USER_ID\n105,first,ann\n00105,,bob\n,1,cid\n")
     rows = read_exclusions(spark, LocalStorage(tmp_path), ["a.csv"]).select("userId", "itemId", "rank", "text")
-    expected = [("ann", "105", None, None), ("bob", "00105", None, None), (None, None, None, "1,cid")]
+    expected = [("ann", "105", None, None), ("bob", "00105", None, None), (None, None, None, ",1,cid")]
     assert sorted(map(tuple, rows.collect()), key=str) == sorted(expected, key=str)

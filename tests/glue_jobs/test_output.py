@@ -84,6 +84,7 @@ def test_only_what_is_news_is_written(storage):
     counts, sent, kept = write(storage, rows)
     assert sent == {"ann": ["1"], "cid": ["3"]}
     wanted = {"linesRead": 3, "users": 3, "new": 1, "unchanged": 1, "changed": 1, "records": 2}
+    wanted |= {"usersHeld": 2, "itemsRanked": 3}
     assert {name: count for name, count in counts.items() if count} == wanted
     assert kept == dict.fromkeys(["ann", "bob", "cid"], "upsert")
 

@@ -32,9 +32,10 @@ def excluded(*items):
 
 
 def shortlist(*rows, of=PLAIN, **rules):
-    """The items as one text, and the figures that are not zero."""
+    """The items as one text, and the figures that are not zero; itemsRanked has a test of its own."""
     counts = Counter()
     final = Shortlister(ListRules(**rules), of).shortlist(rows, counts)
+    counts.pop("itemsRanked", None)
     return final and "".join(final.item_ids), dict(+counts)
 
 
@@ -144,6 +145,16 @@ def test_what_fills_up_has_no_score():
 def test_what_fills_up_without_metadata_is_counted():
     found = shortlist(listed("1"), of=catalogue(), min_items=2, fallback="9")
     assert found == ("19", {"itemsFromFallback": 1, "itemsWithoutMetadata": 1})
+
+
+@pytest.mark.parametrize(
+    ("rules", "ranked", "without"), [({}, 6, 3), ({"max_items": 2}, 2, 1), ({"keeps_unknown_items": False}, 6, 3)]
+)
+def test_items_without_metadata_are_a_share_of_those_that_were_looked_at(rules, ranked, without):
+    """Of the final list, or, where they are left out, of what other rules left."""
+    counts = Counter()
+    Shortlister(ListRules(**rules), catalogue()).shortlist([listed("1396425")], counts)
+    assert (counts["itemsRanked"], counts["itemsWithoutMetadata"]) == (ranked, without)
 
 
 ITEMS = st.lists(st.sampled_from("123456789"), unique=True, max_size=9).map("".join)

@@ -15,7 +15,7 @@ from connectors.contract.storage import LocalStorage
 from glue_jobs import state
 from glue_jobs.delta import Told
 from glue_jobs.errors import ConflictError, StateError
-from glue_jobs.schemas import USER_ARROW
+from glue_jobs.tables import USER_ARROW, read_table
 from glue_jobs.writers import SnapshotWriter, store
 
 AT = datetime(2026, 11, 21, tzinfo=UTC)
@@ -177,9 +177,9 @@ def test_f28_a_snapshot_from_before_there_was_a_holdout_is_read_and_marks_nobody
     writer = SnapshotWriter(storage, "now.parquet")
     writer.write("ann", Told("upsert", ["1"], 5, 3, AT, is_marked=True))
     (file,) = writer.close()
-    table = state.read_table(storage, file, USER_ARROW).drop_columns(["isMarked"])
+    table = read_table(storage, file, USER_ARROW).drop_columns(["isMarked"])
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
     before = store(storage, "before.parquet", buffer.getvalue(), 1)
-    (row,) = state.read_table(storage, before, USER_ARROW).to_pylist()
+    (row,) = read_table(storage, before, USER_ARROW).to_pylist()
     assert (row["userId"], row["rejections"], row["isMarked"]) == ("ann", 0, None)
