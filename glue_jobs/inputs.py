@@ -25,10 +25,10 @@ def changed_since(inputs: Iterable[InputObject]) -> Iterator[str]:
     """The addresses of those that are gone, or are not what they were."""
     marks: dict[tuple[str, str], dict[str, str]] = {}
     for one in inputs:
-        folder = one.key.rpartition("/")[0]
-        if (one.root, folder) not in marks:
-            marks[one.root, folder] = _marks(open_storage(one.root), folder)
-        if marks[one.root, folder].get(one.key) != one.mark:
+        place = (one.root, _place(one.key))
+        if place not in marks:
+            marks[place] = _marks(open_storage(one.root), place[1])
+        if marks[place].get(one.key) != one.mark:
             yield f"{one.root}/{one.key}"
 
 
@@ -37,12 +37,16 @@ def objects_of(storage: Storage, entries: Iterable[Entry]) -> Iterator[InputObje
     return (InputObject(root=storage.root, key=entry.key, mark=entry.mark) for entry in entries)
 
 
-def _marks(storage: Storage, folder: str) -> dict[str, str]:
-    """What the objects of a folder are now. At the top of a job folder only its settings are of interest."""
-    if folder:
-        return {entry.key: entry.mark for entry in storage.list(f"{folder}/")}
-    config = {layout.CONFIG: _config_mark(storage)}
-    return config if config[layout.CONFIG] else {entry.key: entry.mark for entry in storage.list()}
+def _place(key: str) -> str:
+    """What has to be looked at to know an object again: its folder, or of the settings the object alone."""
+    return key if key == layout.CONFIG else key[: key.rfind("/") + 1]
+
+
+def _marks(storage: Storage, place: str) -> dict[str, str]:
+    """What the objects of a place are now."""
+    if place == layout.CONFIG:
+        return {place: _config_mark(storage)}
+    return {entry.key: entry.mark for entry in storage.list(place)}
 
 
 def _config_mark(storage: Storage) -> str:

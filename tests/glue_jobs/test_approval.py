@@ -13,7 +13,8 @@ from connectors.contract.storage import LocalStorage
 from glue_jobs import state
 from glue_jobs.approval import approve, discard
 from glue_jobs.errors import OutOfDateError
-from glue_jobs.inputs import changed_since, inputs_of
+from glue_jobs.inputs import changed_since, inputs_of, objects_of
+from glue_jobs.mapping import find_exclusions
 
 AT = datetime(2026, 11, 21, 4, tzinfo=UTC)
 RUN = "20261121T040000Z-3f9a2c"
@@ -115,6 +116,17 @@ def test_what_the_run_did_not_read_may_change(storage):
     storage.put("input/other/a.out", b"a newer batch")
     storage.put("input/batch/b.out", b"another file")
     approve(storage, "braze")
+
+
+@pytest.mark.parametrize("address", ["input/bought/", "input/bought/a.csv", "bought.csv"])
+def test_what_excludes_items_is_an_input_wherever_it_stands(storage, address):
+    for key in ("input/bought/a.csv", "bought.csv"):
+        storage.put(key, b"USER_ID,ITEM_ID\n")
+    found = list(objects_of(*find_exclusions(address, storage)))
+    assert list(changed_since(found)) == []
+    for key in ("input/bought/a.csv", "bought.csv"):
+        storage.put(key, b"USER_ID,ITEM_ID\nann,1\n")
+    assert list(changed_since(found)) == [f"{one.root}/{one.key}" for one in found]
 
 
 def test_an_object_that_is_the_same_has_not_changed(storage):

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.contract.storage import LocalStorage
+from glue_jobs.dry import DryStorage
 from glue_jobs.errors import ConfigError, NoInputError
 from glue_jobs.inference import BatchLine, find_batch, parse_batch_line, read_batch
 
@@ -134,6 +135,11 @@ def test_the_newest_finished_job_of_a_solution_is_taken(tmp_path):
 def test_job_folders_are_known_with_and_without_their_first_word(tmp_path):
     put(tmp_path, "in/batch_sims_2026_11_19_03_00_00/a.out", "in/sims_2026_11_20_03_00_00/a.out", "in/other/a.out")
     assert [file.key for file in find_batch("in", LocalStorage(tmp_path))[1]] == ["sims_2026_11_20_03_00_00/a.out"]
+
+
+def test_a_plan_finds_what_a_run_finds(tmp_path):
+    put(tmp_path, "in/a.out")
+    assert find_batch("in/", DryStorage(LocalStorage(tmp_path))) == find_batch("in/", LocalStorage(tmp_path))
 
 
 def test_a_jobs_own_folder_may_be_named(tmp_path):
