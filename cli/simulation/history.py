@@ -110,7 +110,8 @@ class _History:
     def __init__(self, seed: int) -> None:
         draw = Random(f"days of {seed}")  # noqa: S311 - repeatable on purpose
         self._world = World(seed, _rates(draw))
-        self._days = draw_days(draw, draw.randint(1, 8))
+        number = draw.randint(1, 8)
+        self._days = draw_days(draw, number, Random(f"the holdouts of {seed}"))  # noqa: S311
         self._gaps_s = [draw.choice([5.0, 60.0, 600.0, 86_400.0]) for _ in self._days]
         self._storage = SimulatedStorage(self._world, FOLDER.root, self._put)
         braze = SimulatedBraze(self._world, "secret")

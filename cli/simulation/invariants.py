@@ -111,13 +111,14 @@ def _profiles_say_what_the_newest_input_says(played: Played) -> Iterator[str]:
     gone = played.braze.profiles.keys() - day.lists.keys() - day.failed
     for user in sorted(day.lists.keys() | (gone if clears else set())):
         held, wanted = _ours(played.braze.profiles.get(user, {}), day.options), day.profile(user)
-        if held != wanted and not day.is_refused(user):
+        is_nobody = day.is_held_out(user) and not day.lists[user] and not held  # never told, and nothing to tell
+        if held != wanted and not day.is_refused(user) and not is_nobody:
             yield f"{user} should hold {wanted} and holds {held}"
 
 
 def _ours(profile: Mapping[str, Any], options: BrazeOptions) -> dict[str, Any]:
     """The attributes that today's settings write; all of ours where retired ones are cleared."""
-    names = set(options.attribute_names())
+    names = {*options.attribute_names(), options.holdout_attribute()}
     if options.on_attribute_retired == "clear":
         names |= {name for name in profile if name.startswith(PREFIX)}
     return {name: value for name, value in profile.items() if name in names and value}

@@ -50,8 +50,15 @@ class Day:
         told = [Meeting(user, "list", is_line=True, item_ids=list(items)) for user, items in self.lists.items()]
         return told + [Meeting(user, "failed", is_line=True) for user in self.failed]
 
+    def is_held_out(self, user: str) -> bool:
+        """Whether he gets nothing today, whatever stands in his line."""
+        holdout = self.config.recommendations.holdout
+        return holdout is not None and user in self.lists and holdout.holds(user)
+
     def profile(self, user: str) -> dict[str, Any]:
         """What a profile holds once its user is told: our attributes that are not empty."""
+        if self.is_held_out(user):
+            return {f"{PREFIX}holdout": True}
         listed = [{"itemId": item, **self.items[item]} for item in self.lists.get(user, ())]
         shape = self.options.payload_shape
         if shape == "objects":
@@ -71,25 +78,32 @@ def _ranked(rank: int, value: Any, options: Any) -> Any:
     return f"{rank}:{value}" if options.rank_prefix else value
 
 
-def draw_days(random: Random, number: int) -> list[Day]:
-    """The input of so many days, each a little different from the one before."""
+def draw_days(random: Random, number: int, holdouts: Random) -> list[Day]:
+    """The input of so many days, each a little different from the one before.
+
+    Args:
+        holdouts: Draws who gets nothing; in half of all shops everybody gets his list.
+    """
     users = [f"user-{n}" for n in range(random.randint(2, 9))]
     braze: dict[str, Any] = {"attributePrefix": PREFIX, "onAttributeRetired": random.choice(["keep", "clear"])}
     braze |= {"onUserRemoved": random.choice(["keep", "clear"])}
     braze |= _shape(random)
     items = {item: {"name": f"n-{item}", "price": 1} for item in [*_ITEMS, REFUSED_ITEM, FATAL_ITEM]}
     lists = {user: _draw_list(random) for user in users}
-    days = []
+    days, has_holdouts, held_out = [], holdouts.random() < 0.5, {}
     for _ in range(number):
         lists = {user: _draw_list(random) if random.random() < 0.4 else lists[user] for user in users}
         items = items | {
             item: {"name": f"n-{item}", "price": random.randint(1, 3)} for item in random.sample(_ITEMS, 2)
         }
         braze |= _shape(random) if random.random() < 0.1 else {}
-        absent = {user for user in users[1:] if random.random() < 0.2}  # a batch without a good line is no input
+        absent = [user for user in users[1:] if random.random() < 0.2]  # a batch without a good line is no input
         failed = frozenset(user for user in absent if random.random() < 0.3)
         today = {user: items_ for user, items_ in lists.items() if user not in absent}
-        config = parse_config({"version": 1, "batchInferencePath": "in/", "connectors": {"braze": dict(braze)}})
+        if has_holdouts and holdouts.random() < 0.4:
+            held_out = _draw_holdout(holdouts)
+        raw = {"version": 1, "batchInferencePath": "in/", "recommendations": held_out}
+        config = parse_config({**raw, "connectors": {"braze": dict(braze)}})
         days.append(Day(today, failed, items, config, is_full=random.random() < 0.05))
     return days
 
@@ -99,6 +113,11 @@ def _shape(random: Random) -> dict[str, Any]:
     shape = random.choice(["objects", "arrays", "ids"])
     fields = [] if shape == "ids" else list(FIELDS)
     return {"payloadShape": shape, "itemMetadataFields": fields, "rankPrefix": shape == "arrays"}
+
+
+def _draw_holdout(random: Random) -> dict[str, Any]:
+    percent = random.choice([None, 30, 60])
+    return {"holdout": {"percent": percent, "salt": random.choice("ab")} if percent else None}
 
 
 def _draw_list(random: Random) -> list[str]:
