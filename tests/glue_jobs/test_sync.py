@@ -468,10 +468,10 @@ def test_entering_and_leaving_the_holdout_send_exactly_one_record_each(user_pers
     assert attributes(user_personalization, entered) == {
         user: {"external_id": user, "recs_items": None, "recs_holdout": True} for user in out
     }
-    counted = ("heldOut", "cleared", "unchanged", "records")
+    counted = ("holdout", "cleared", "unchanged", "records")
     assert [entered.counts[name] for name in counted] == [1, 0, 2, 1]
     again = user_personalization.run()
-    assert [again.counts[name] for name in ("stillHeldOut", "heldOut", "records")] == [1, 0, 0]
+    assert [again.counts[name] for name in ("holdoutUnchanged", "holdout", "records")] == [1, 0, 0]
     with_rules(user_personalization)
     left = user_personalization.run()
     records = user_personalization.records(left)
@@ -509,7 +509,7 @@ def test_a_clear_removes_the_mark_too(user_personalization):
     result = user_personalization.run()
     told = attributes(user_personalization, result)
     assert told == {user: {"external_id": user, "recs_items": None, "recs_holdout": None} for user in ("ann", "cid")}
-    assert (result.counts["cleared"], result.counts["stillHeldOut"]) == (2, 1)
+    assert (result.counts["cleared"], result.counts["holdoutUnchanged"]) == (2, 1)
 
 
 def test_f17_a_batch_without_one_good_line_changes_nothing(user_personalization):

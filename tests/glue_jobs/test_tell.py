@@ -225,10 +225,10 @@ def test_who_enters_the_holdout_hears_it_once_also_one_who_was_never_told():
     for rows in ([listed("1")], [listed("1"), told("1")]):
         telling = tell("ann", rows, plan(holdout=EVERYONE), catalogue())
         assert json.loads(telling.line) == {"userId": "ann", "op": "holdout"}
-        assert (telling.verdict, telling.kept.op, telling.kept.is_marked) == ("heldOut", "holdout", True)
-        assert (telling.counts["heldOut"], telling.counts["cleared"], telling.counts["users"]) == (1, 0, 1)
+        assert (telling.verdict, telling.kept.op, telling.kept.is_marked) == ("holdout", "holdout", True)
+        assert (telling.counts["holdout"], telling.counts["cleared"], telling.counts["users"]) == (1, 0, 1)
     still = tell("ann", [listed("2"), MARKED], plan(holdout=EVERYONE), catalogue())
-    assert (still.verdict, still.line, still.kept.op) == ("stillHeldOut", None, "holdout")
+    assert (still.verdict, still.line, still.kept.op) == ("holdoutUnchanged", None, "holdout")
 
 
 def test_who_would_hear_nothing_anyway_is_not_marked():
@@ -254,23 +254,23 @@ def test_that_the_holdout_ended_is_said_until_it_is_confirmed():
 
 def test_a_mark_that_no_receipt_confirms_is_sent_again_and_rests_like_a_list():
     in_holdout = {"holdout": EVERYONE}
-    assert verdict(listed("1"), MARKED, unacknowledged=Unacknowledged(1, everyone=True), **in_holdout) == "heldOut"
+    assert verdict(listed("1"), MARKED, unacknowledged=Unacknowledged(1, everyone=True), **in_holdout) == "holdout"
     refused = Unacknowledged(1, users=frozenset({"ann"}), rejected=frozenset({"ann"}))
-    assert verdict(listed("1"), MARKED, unacknowledged=refused, **in_holdout) == "heldOut"
+    assert verdict(listed("1"), MARKED, unacknowledged=refused, **in_holdout) == "holdout"
     assert verdict(listed("1"), MARKED._replace(rejections=2), unacknowledged=refused, **in_holdout) == "resting"
-    assert verdict(listed("1"), MARKED, is_full=True, **in_holdout) == "heldOut"
+    assert verdict(listed("1"), MARKED, is_full=True, **in_holdout) == "holdout"
 
 
 def test_a_changed_setting_tells_the_mark_anew_and_a_changed_policy_does_not():
-    assert verdict(listed("1"), MARKED, settings=b"new", holdout=EVERYONE) == "heldOut"
-    assert verdict(listed("1"), MARKED, policy=SET, previous_policy=EXACT, holdout=EVERYONE) == "stillHeldOut"
+    assert verdict(listed("1"), MARKED, settings=b"new", holdout=EVERYONE) == "holdout"
+    assert verdict(listed("1"), MARKED, policy=SET, previous_policy=EXACT, holdout=EVERYONE) == "holdoutUnchanged"
 
 
 def test_who_is_held_out_and_gone_follows_the_same_setting_as_others():
     assert verdict(MARKED, holdout=EVERYONE) == "gone"
     cleared = tell("ann", [MARKED], plan(holdout=EVERYONE, rules=Rules(clears_gone=True)), catalogue())
     assert json.loads(cleared.line) == {"userId": "ann", "op": "clear"}
-    assert (cleared.was.op, cleared.counts["cleared"], cleared.counts["heldOut"]) == ("holdout", 1, 0)
+    assert (cleared.was.op, cleared.counts["cleared"], cleared.counts["holdout"]) == ("holdout", 1, 0)
 
 
 def test_a_user_of_whom_only_purchases_are_known_is_nobodys_figure():

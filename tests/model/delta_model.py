@@ -434,7 +434,7 @@ class Model:
 
     def _held_out(self, day: Day, user: str, told: Told | None) -> Answer:
         """Told once, and again as a list would be; what is compared is the settings alone."""
-        told_now = Answer("heldOut", {"userId": user, "op": "holdout"}, self._row("holdout", day, told))
+        told_now = Answer("holdout", {"userId": user, "op": "holdout"}, self._row("holdout", day, told))
         if told is None or told.op != "holdout" or told.shape != day.shape:
             return told_now
         days = day.own("changePolicy", {}).get("refreshAfterDays")
@@ -442,7 +442,7 @@ class Model:
             return told_now
         if told.refused >= 3:
             return Answer("resting", row=told)
-        return Answer("stillHeldOut", row=told) if told.is_known and day.checks_delta else told_now
+        return Answer("holdoutUnchanged", row=told) if told.is_known and day.checks_delta else told_now
 
     def _upsert(self, verdict: str, day: Day, today: Read, user: str, told: Told | None) -> Answer:
         items = today.lists[user]

@@ -27,7 +27,7 @@ from glue_jobs import errors, state
 
 VERDICTS = (
     *("new", "changed", "repeated", "refreshed", "unchanged", "failed", "gone", "cleared", "forgotten", "empty"),
-    *("heldOut", "stillHeldOut"),
+    *("holdout", "holdoutUnchanged"),
 )
 RESTING = "resting"  # needs four days on which nothing moves: seldom met here, told day by day in test_sync
 WITHHELD = "clearsWithheld"
