@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from connectors.contract.storage import open_storage
 from connectors.http import Sender
 
 if TYPE_CHECKING:
+    from glue_jobs.proposal import JobRun
     from glue_jobs.sync import RunResult
 
 CONCURRENCY = 8
@@ -103,6 +104,30 @@ def run_job(
     is_full = is_full or bool(plan and plan.is_full)
     now = datetime.now(UTC)
     return sync.run(glue.session(), folder, now=now, report=report, is_full=is_full, is_plan=is_plan, plan=plan)
+
+
+def job_run(folder: JobFolder) -> JobRun:
+    """What a run of this job would have in hand, now.
+
+    Raises:
+        ConfigError: config.json is wrong.
+    """
+    from glue_jobs.config import load_config
+    from glue_jobs.proposal import JobRun
+
+    storage, now = open_storage(folder.root), datetime.now(UTC)
+    return JobRun(folder, storage, load_config(storage), now, layout.new_run_id(now))
+
+
+def known(connector: str, names: Collection[str]) -> str:
+    """The connector, once it is known that the job has it.
+
+    Raises:
+        UsageError: It has not.
+    """
+    if connector not in names:
+        raise UsageError(f"config.json names no connector {connector!r}; it names {', '.join(sorted(names))}")
+    return connector
 
 
 def deliver_job(folder: JobFolder, connector: Connector, voice: Voice) -> list[embedded.Delivery]:

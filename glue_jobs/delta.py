@@ -153,10 +153,16 @@ def remember(verdict: Verdict, now: Now | None, told: Told | None, *, version: i
         refused = _refused_before(told, "holdout", now.fingerprint)
         return Told("holdout", (), now.fingerprint, version, at, refused, is_marked=True)
     if verdict is Verdict.CLEARED:
-        return Told("clear", (), _OF_A_CLEAR, version, at, _refused_before(told, "clear", _OF_A_CLEAR), is_marked)
+        refused = _refused_before(told, "clear", _OF_A_CLEAR)
+        return replace(a_clear(version=version, at=at), rejections=refused, is_marked=is_marked)
     if verdict is Verdict.GONE and told is not None:
         return replace(told, op="gone")
     return None if verdict in (Verdict.FORGOTTEN, Verdict.EMPTY) else told
+
+
+def a_clear(*, version: int, at: datetime) -> Told:
+    """The row of a user whose clear is sent for the first time."""
+    return Told("clear", (), _OF_A_CLEAR, version, at)
 
 
 def _refused_before(told: Told | None, op: Op, fingerprint: int) -> int:

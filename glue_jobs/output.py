@@ -33,7 +33,7 @@ from glue_jobs.inference import REPEATED_KEY
 from glue_jobs.schemas import WRITTEN, Meeting
 from glue_jobs.story import Narrator, Story
 from glue_jobs.tell import Teller, TellPlan, figure_names
-from glue_jobs.writers import LinesWriter, PartWriter, SnapshotWriter, add_digests
+from glue_jobs.writers import Files, LinesWriter, PartWriter, SnapshotWriter, add_digests
 
 # A row that is counted by itself → its figure.
 _FIGURE_OF_LINE = {"failed": "linesFailed", "broken": "linesBroken", "duplicate": "linesDuplicate"}
@@ -59,15 +59,6 @@ class WritePlan:
     saves_failed_lines: bool
     tell: TellPlan
     alias_key: bytes
-
-
-@dataclass(frozen=True)
-class Files:
-    """Some of what the tasks of a run wrote, and its digest."""
-
-    parts: list[PartFile] = field(default_factory=list)
-    snapshot: list[PartFile] = field(default_factory=list)
-    digest: str = "0"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from connectors import registry
 from connectors.base import ChangePolicy, SyncOptions
@@ -21,9 +20,7 @@ from glue_jobs.delta import Rules
 from glue_jobs.shortlist import rules_of
 from glue_jobs.state import Committed, Unacknowledged
 from glue_jobs.tell import TellPlan
-
-if TYPE_CHECKING:
-    from glue_jobs.output import Files
+from glue_jobs.writers import Files
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +28,15 @@ _ROW_GROUP = 50_000
 _DIGEST_BYTES = 16
 
 Name = Callable[[int], str]
+
+
+@dataclass(frozen=True)
+class Files:
+    """Parts and snapshot files that were written, and the digest of the parts' lines."""
+
+    parts: list[PartFile] = field(default_factory=list)
+    snapshot: list[PartFile] = field(default_factory=list)
+    digest: str = "0"
 
 
 class PartWriter:

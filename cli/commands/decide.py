@@ -1,4 +1,4 @@
-"""approve, discard: a person's word about what a guard held."""
+"""approve, discard, wipe: a person's word about what waits."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import sys
 
 import typer
 
+from cli import run as work
 from cli import show
 from cli.console import Output, Voice
 from cli.options import ConnectorOption, Folder, NoColorOption, OutputOption, QuietOption, RunOption, YesOption, command
 from cli.run import UsageError, any_folder
 from connectors.contract.held import Held, newest_held
 from connectors.contract.storage import Storage, open_storage
+from glue_jobs.errors import HELD
 
 
 @command(
@@ -66,6 +68,29 @@ def discard(
         voice.stage(f"{held.connector}: run {held.run_id} is forgotten")
     voice.data({"discarded": [{"connector": one.connector, "run": one.run_id} for one in done]})
     voice.next(f"recsync run {shlex.quote(folder)}")
+
+
+@command(
+    "recsync wipe sample/etl_jobs/related_items/similar_items",
+    "recsync wipe --connector braze sample/etl_jobs/user_personalization/for_you",
+)
+def wipe(
+    folder: Folder,
+    connector: ConnectorOption = None,
+    output: OutputOption = Output.TEXT,
+    quiet: QuietOption = False,
+    no_color: NoColorOption = False,
+) -> None:
+    """Prepare to clear every attribute we ever wrote, of everyone. Held until approved. Needs no Spark."""
+    from glue_jobs.wipe import wipe as hold_wipe
+
+    voice, run = Voice(output, quiet, no_color), work.job_run(any_folder(folder))
+    names = [connector] if connector else list(run.config.connectors)
+    found = [hold_wipe(run, work.known(name, run.config.connectors)) for name in names]
+    for held in found:
+        show.held(held, folder, voice)
+    voice.data({"held": [{"connector": one.connector, "run": one.run_id} for one in found]})
+    raise typer.Exit(HELD)
 
 
 def _waiting(storage: Storage, connector: str | None, run_id: str | None) -> list[Held]:

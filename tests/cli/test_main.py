@@ -20,7 +20,7 @@ from connectors.contract.storage import StorageError
 from glue_jobs import errors
 from glue_jobs.sync import RunResult, SyncResult
 
-COMMANDS = ["validate", "plan", "run", "deliver", "approve", "discard", "status", "runs", "demo", "version"]
+COMMANDS = ["validate", "plan", "run", "deliver", "approve", "discard", "wipe", "status", "runs", "demo", "version"]
 
 
 @pytest.fixture
