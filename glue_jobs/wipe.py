@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from connectors.contract import layout
 from connectors.contract.held import GuardReading, Held, hold
 from connectors.contract.manifest import PartFile, Pointer
@@ -51,9 +53,9 @@ def _write(run: JobRun, connector: str, tell: TellPlan, pointer: Pointer) -> tup
     cleared = a_clear(version=tell.version, at=tell.at)
     for number, file in enumerate(pointer.snapshot):
         writer = SnapshotWriter(run.storage, f"{folder}/wipe-{number:05d}.parquet")
-        for user_id in read_table(run.storage, file, USER_ARROW)["userId"].to_pylist():
-            parts.write(clear_line(user_id))
-            writer.write(user_id, cleared)
+        for row in read_table(run.storage, file, USER_ARROW).select(["userId", "isMarked"]).to_pylist():
+            parts.write(clear_line(row["userId"]))
+            writer.write(row["userId"], replace(cleared, is_marked=bool(row["isMarked"])))
             users += 1
         rows += writer.close()
     return Files(parts.close(), rows, parts.digest), users

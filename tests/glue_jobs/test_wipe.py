@@ -40,7 +40,7 @@ def told(storage, *files):
     for number, users in enumerate(files):
         writer = SnapshotWriter(storage, f"{layout.snapshot('braze', 1, BEFORE)}/{number}.parquet")
         for user in users:
-            writer.write(user, Told("upsert", ["1"], 7, 1, AT))
+            writer.write(user, Told("upsert", ["1"], 7, 1, AT, is_marked=user == "bob"))
         snapshot += writer.close()
     pointer = Pointer(version=1, run_id=BEFORE, manifest="m", snapshot=snapshot, attributes=["old_items", "recs_items"])
     state.commit(storage, "braze", state.Committed(), pointer)
@@ -69,6 +69,7 @@ def test_the_snapshot_after_a_wipe_waits_for_each_clear_to_be_confirmed(run):
     (file,) = committed.pointer.snapshot
     rows = read_table(run.storage, file, USER_ARROW).to_pylist()
     assert [(row["userId"], row["op"], row["sentIn"]) for row in rows] == [("ann", "clear", 2), ("bob", "clear", 2)]
+    assert [row["isMarked"] for row in rows] == [False, True]  # until then he may be marked as held out
     assert state.unacknowledged(run.storage, committed).everyone
 
 
