@@ -27,10 +27,11 @@ from connectors.contract import layout
 from connectors.contract.manifest import PartFile
 from connectors.contract.storage import Storage
 from glue_jobs import story as stories
+from glue_jobs.batch_lines import REPEATED_KEY
 from glue_jobs.decorate import Catalogue
 from glue_jobs.delta import Verdict
-from glue_jobs.inference import REPEATED_KEY
-from glue_jobs.schemas import WRITTEN, Meeting
+from glue_jobs.meeting import Meeting
+from glue_jobs.schemas import WRITTEN
 from glue_jobs.story import Narrator, Story
 from glue_jobs.tell import Teller, TellPlan, figure_names
 from glue_jobs.writers import LinesWriter, PartWriter, SnapshotWriter, add_digests

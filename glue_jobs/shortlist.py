@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from glue_jobs.attribute import RankedList, best_scores, merge
 from glue_jobs.config import Merge, Recommendations
 from glue_jobs.decorate import Catalogue
-from glue_jobs.schemas import Meeting
+from glue_jobs.meeting import Meeting
+from glue_jobs.ranking import RankedList, best_scores, merge
 
 
 @dataclass(frozen=True)

@@ -34,12 +34,13 @@ from glue_jobs.failures import CutFileError, in_our_words
 from glue_jobs.guards import RunNumbers, breached, read_guards
 from glue_jobs.inputs import inputs_of, objects_of
 from glue_jobs.items import SHELF_FROM_BYTES, Items, check_types, read_items
-from glue_jobs.mapping import find_exclusions, read_exclusions, read_mapping
+from glue_jobs.lines import cut_files
+from glue_jobs.mapping import read_exclusions, read_mapping
 from glue_jobs.output import WritePlan
+from glue_jobs.pairs import find_exclusions
 from glue_jobs.proposal import JobRun, Proposal, propose, tell_plan
 from glue_jobs.recording import Stages
 from glue_jobs.snapshot import read_snapshot
-from glue_jobs.sources import cut_files
 from glue_jobs.state import Committed
 from glue_jobs.story import Story
 from glue_jobs.writers import write_items
