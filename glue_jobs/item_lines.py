@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from glue_jobs.decorate import finite, item_piece, types_of
+from glue_jobs.decorate import Catalogue, Piece, finite, item_piece, types_of
 from glue_jobs.item_filter import ItemFilter
 from glue_jobs.lines import LineError, decoded_object, shown
 
@@ -42,6 +42,11 @@ class Wanted:
     def fits(self, item_id: str, metadata: Mapping[str, Any]) -> bool | None:
         """What the filter says of an item. An id is a text, also where it came as a number."""
         return self.item_filter.fits({**metadata, "id": item_id}) if self.item_filter else True
+
+    def catalogue(self, pieces: Mapping[str, Piece], *, scored: bool) -> Catalogue:
+        """The items that were read, as records take them."""
+        has_filter, of_unknown = self.item_filter is not None, self.item_filter.fits({}) if self.item_filter else True
+        return Catalogue(tuple(self.listed), pieces, scored, is_filtered=has_filter, fits_unknown=of_unknown)
 
 
 def parse_item(line: bytes, wanted: Wanted) -> tuple[Any, ...] | None:

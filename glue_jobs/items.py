@@ -87,13 +87,7 @@ def read_items(
     tally = _Tally(wanted)
     pieces = _shelved(spark, rows, tally) if is_shelved else _in_memory(rows, tally)
     _check_fields(storage, files[0].key, tally)
-    return Items(_catalogue(wanted, pieces, scored), _figures(tally, len(pieces)), tally.types(), is_shelved)
-
-
-def _catalogue(wanted: Wanted, pieces: Mapping[str, Piece], scored: bool) -> Catalogue:
-    item_filter = wanted.item_filter
-    of_unknown = item_filter.fits({}) if item_filter else True
-    return Catalogue(tuple(wanted.listed), pieces, scored, is_filtered=item_filter is not None, fits_unknown=of_unknown)
+    return Items(wanted.catalogue(pieces, scored=scored), _figures(tally, len(pieces)), tally.types(), is_shelved)
 
 
 class _Tally:

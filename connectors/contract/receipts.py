@@ -123,7 +123,7 @@ class Ledger:
 
 def read_ledger(storage: Storage, manifest: RunManifest) -> Ledger:
     """The fate of every line of a run, from all receipts there are."""
-    return Ledger.of(manifest, _read_receipts(storage, manifest))
+    return Ledger.of(manifest, read_receipts(storage, manifest))
 
 
 def write_receipts(storage: Storage, manifest: RunManifest, receipts: Sequence[Receipt]) -> None:
@@ -133,7 +133,8 @@ def write_receipts(storage: Storage, manifest: RunManifest, receipts: Sequence[R
         storage.put(key, "".join(f"{receipt.to_json()}\n" for receipt in receipts).encode())
 
 
-def _read_receipts(storage: Storage, manifest: RunManifest) -> Iterator[Receipt]:
+def read_receipts(storage: Storage, manifest: RunManifest) -> Iterator[Receipt]:
+    """All receipts of a run, in no order that means anything."""
     for entry in storage.list(layout.receipts(manifest.connector, manifest.run_id)):
         for line in storage.get(entry.key).data.splitlines():
             yield Receipt.model_validate_json(line)
