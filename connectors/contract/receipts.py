@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
@@ -103,13 +103,19 @@ class Ledger:
 
     def open_ranges(self, file: str) -> Iterator[tuple[int, int]]:
         """The runs of lines nothing is known about, as (first, last), both included."""
-        fates, start = self.fates[file], None
-        for line, fate in enumerate([*fates, Fate.DELIVERED]):
-            if fate == Fate.OPEN and start is None:
+        return self.ranges(file, {Fate.OPEN})
+
+    def ranges(self, file: str, wanted: Collection[Fate]) -> Iterator[tuple[int, int]]:
+        """The runs of lines that met one of some fates, as (first, last), both included."""
+        start: int | None = None
+        for line, fate in enumerate(self.fates[file]):
+            if fate in wanted and start is None:
                 start = line
-            elif fate != Fate.OPEN and start is not None:
+            elif fate not in wanted and start is not None:
                 yield start, line - 1
                 start = None
+        if start is not None:
+            yield start, len(self.fates[file]) - 1
 
     def _note(self, receipt: Receipt) -> None:
         fates = self.fates.get(receipt.file)

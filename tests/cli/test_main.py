@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from datetime import UTC, datetime
 
 import pytest
 
-from cli import main, run
-from cli.emulators.braze import BrazeEmulator
+from cli import run
 from cli.emulators.braze_account import Answer
 from cli.local_spark import JavaError
 from cli.options import app
@@ -20,35 +18,7 @@ from connectors.contract.storage import StorageError
 from glue_jobs import errors
 from glue_jobs.sync import RunResult, SyncResult
 
-COMMANDS = ["validate", "plan", "run", "deliver", "approve", "discard", "status", "runs", "demo", "version"]
-
-
-@pytest.fixture
-def recsync(monkeypatch, capsys):
-    """Type a command: (exit code, stdout, stderr)."""
-
-    def type_in(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["recsync", *map(str, words)])
-        capsys.readouterr()
-        code = main._exit_code()
-        return code, *capsys.readouterr()
-
-    return type_in
-
-
-@pytest.fixture
-def braze(monkeypatch):
-    with BrazeEmulator(api_key="key-canary") as emulator:
-        monkeypatch.setenv("BRAZE_REST_ENDPOINT", emulator.endpoint)
-        monkeypatch.setenv("BRAZE_API_KEY", "key-canary")
-        monkeypatch.setenv("RECSYNC_ALLOW_LOOPBACK", "1")
-        yield emulator
-
-
-@pytest.fixture
-def no_braze(monkeypatch):
-    for name in ("BRAZE_REST_ENDPOINT", "BRAZE_API_KEY", "RECSYNC_ALLOW_LOOPBACK"):
-        monkeypatch.delenv(name, raising=False)
+COMMANDS = "validate plan run deliver approve discard status runs explain redeliver demo version".split()
 
 
 @pytest.fixture
