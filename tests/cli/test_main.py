@@ -18,7 +18,20 @@ from connectors.contract.storage import StorageError
 from glue_jobs import errors
 from glue_jobs.sync import RunResult, SyncResult
 
-COMMANDS = "validate plan run deliver approve discard status runs explain redeliver demo version".split()
+COMMANDS = [
+    "validate",
+    "plan",
+    "run",
+    "deliver",
+    "approve",
+    "discard",
+    "status",
+    "runs",
+    "explain",
+    "redeliver",
+    "demo",
+    "version",
+]
 
 
 @pytest.fixture
