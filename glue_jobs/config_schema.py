@@ -30,8 +30,9 @@ def config_schema(connectors: Iterable[str]) -> dict[str, Any]:
     """
     options = {name: registry.connector_class(name).options_model for name in connectors}
     models: list[type[OptionsModel]] = [ConfigFile, *options.values()]
-    wanted = [(model, "validation") for model in models]
-    places, made = models_json_schema(wanted, ref_template=_REFERENCE, schema_generator=_Plain)
+    places, made = models_json_schema(
+        [(model, "validation") for model in models], ref_template=_REFERENCE, schema_generator=_Plain
+    )
     definitions = made["$defs"]
     root = definitions.pop(places[ConfigFile, "validation"]["$ref"].rpartition("/")[2])
     root["properties"]["connectors"] |= {

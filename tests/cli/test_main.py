@@ -19,6 +19,7 @@ from glue_jobs import errors
 from glue_jobs.sync import RunResult, SyncResult
 
 COMMANDS = [
+    "init",
     "validate",
     "plan",
     "run",
