@@ -20,6 +20,7 @@ from glue_jobs.sync import RunResult, SyncResult
 
 COMMANDS = [
     "init",
+    "doctor",
     "validate",
     "plan",
     "run",
