@@ -15,6 +15,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from cli.explanation import (
     LEFT_OUT,
+    TRIAL,
     VERDICTS,
     AnswerLine,
     ConnectorStory,
@@ -159,6 +160,8 @@ def _manifest(storage: Storage, one: ConnectorRecord, run_id: str) -> RunManifes
 def _story(question: _Question, one: ConnectorRecord, found: UserInput) -> ConnectorStory:
     """The user's story for one connector."""
     manifest = _manifest(question.storage, one, question.record.run_id)
+    if one.outcome == "trial" and manifest is not None:
+        return _of_trial(question, one, manifest)
     if manifest is None:
         reason = one.reason or "the run left nothing for this connector that can still be read"
         return ConnectorStory(connector=one.connector, outcome=one.outcome, version=one.version, notes=[reason])
@@ -174,6 +177,13 @@ def _story(question: _Question, one: ConnectorRecord, found: UserInput) -> Conne
         notes=evidence.notes,
         **(_of_retold(retold, found, manifest) if retold else {}),
     )
+
+
+def _of_trial(question: _Question, one: ConnectorRecord, manifest: RunManifest) -> ConnectorStory:
+    """A trial compares with nothing and leaves no snapshot: all there is of it is the record."""
+    sent = fate_of(question.storage, manifest, question.user_id)
+    record = _record_of(sent, question) if sent else None
+    return ConnectorStory(connector=one.connector, outcome=one.outcome, sent=record, notes=[TRIAL])
 
 
 class _Evidence:

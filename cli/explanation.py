@@ -39,6 +39,8 @@ LEFT_OUT: Mapping[str, str] = {
     "usersBelowMinItems": "the list would be shorter than recommendations.minItems, so there is none",
 }
 
+TRIAL = "a trial: it told the users it was given their whole lists, compared with nothing and committed nothing"
+
 
 class ScoredItem(WireModel):
     """An item, with the recommender's score where it gave one."""

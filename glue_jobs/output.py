@@ -52,6 +52,7 @@ class WritePlan:
     Attributes:
         saves_failed_lines: Whether lines that the recommender failed are kept under errors/.
         alias_key: What users are named by in the run's story.
+        keeps_rows: Whether it leaves a snapshot; a trial leaves none.
     """
 
     storage: Storage
@@ -60,6 +61,7 @@ class WritePlan:
     saves_failed_lines: bool
     tell: TellPlan
     alias_key: bytes
+    keeps_rows: bool = True
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,7 @@ class _Task:
         if telling.line is not None:
             files.lines.write(telling.line)
             self._counts["records"] += 1
-        if telling.kept is not None:
+        if telling.kept is not None and self._plan.keeps_rows:
             files.rows.write(user_id, telling.kept)
         if is_clear and telling.was is not None:
             self._withheld.rows.write(user_id, telling.was)

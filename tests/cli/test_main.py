@@ -364,3 +364,30 @@ def test_a_fault_of_ours_is_not_told_as_a_mistake_of_the_person(recsync, folder,
     job_run(ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
         recsync("run", folder)
+
+
+def test_a_trial_takes_ids_one_a_line(recsync, folder, job_run, monkeypatch, tmp_path):
+    folder.mkdir(parents=True)
+    given = {}
+    monkeypatch.setattr(run, "run_job", lambda folder, voice, **how: given.update(how) or ended())
+    (tmp_path / "users.txt").write_text("\ufeffann\n\n bob \nann\n")
+    assert recsync("run", "--only-users", tmp_path / "users.txt", folder)[0] == 0
+    assert given["only_users"] == ["ann", "bob"]
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "said"),
+    [
+        ("\n", [], "names 0 user(s)"),
+        ("\n".join(map(str, range(1001))), [], "names 1001 user(s); a trial is for 1 to 1000"),
+        (None, [], "cannot be read"),
+        ("ann", ["--full"], "give it without --full"),
+        ("ann", ["--plan", "p"], "give it without --full and --plan"),
+    ],
+)
+def test_a_trial_that_cannot_be_is_named(recsync, folder, tmp_path, text, more, said):
+    folder.mkdir(parents=True)
+    if text is not None:
+        (tmp_path / "users.txt").write_text(text)
+    code, _, err = recsync("run", "--only-users", tmp_path / "users.txt", *more, folder)
+    assert (code, said in err) == (2, True), err
