@@ -14,7 +14,7 @@ from cli.run import any_folder
 
 
 @command(
-    "recsync explain sample/etl_jobs/related_items/similar_items --user 124",
+    "recsync explain sample/etl_jobs/related_items/similar_items --user=124",
     "recsync explain --user u-3f9a2c81d0 --output json s3://shop-connector/etl_jobs/user_personalization/for_you",
 )
 def explain(

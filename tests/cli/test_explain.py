@@ -168,7 +168,7 @@ def test_a_resting_user_is_told_what_was_refused_and_how_often(shop):
 
 def test_a_user_in_the_holdout_gets_nothing_and_it_is_said(shop):
     told = story(shop, "hol")
-    assert (told.verdict, told.items, told.sent, told.before.op) == ("stillHeldOut", [], None, "holdout")
+    assert (told.verdict, told.items, told.sent, told.before.op) == ("holdoutUnchanged", [], None, "holdout")
 
 
 def test_a_user_whose_line_failed_and_one_whom_nobody_knows(shop):
@@ -307,3 +307,17 @@ def test_a_user_mapped_to_an_item_that_nothing_answers_for_has_no_list(mapped):
     told = explain(mapped.folder, "dan")
     assert ([one.item_id for one in told.mapped], told.answers) == (["7"], [])
     assert told.connectors[0].verdict is None
+
+
+def test_nobody_is_named_on_a_terminal_unless_it_is_asked_for(mapped, recsync):
+    """That the answer holds no user is seen by the canaries of all tests."""
+    code, out, _ = recsync("explain", mapped.folder.root, "--user", "ann")
+    assert code == 0
+    assert out.startswith(alias(alias_key(mapped.storage), "ann"))
+    assert "  mapped to   9, rank 1  (" in out
+
+
+@pytest.mark.shows("users", reason="that is what --show-ids is for")
+def test_a_person_may_ask_for_the_id(mapped, recsync):
+    _, out, _ = recsync("explain", mapped.folder.root, "--user", "ann", "--show-ids")
+    assert out.startswith("ann in run ")
