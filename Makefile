@@ -4,7 +4,7 @@ BIN    := .venv/bin
 export SPARK_LOCAL_IP := 127.0.0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults histories soak simulate check fmt lock clean
+.PHONY: help demo test faults histories soak simulate schemas check fmt lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ soak: .venv/.ready ## Deliver RECORDS records while 20 of 100 calls fail, and do
 SEEDS ?= 100
 simulate: .venv/.ready ## Play SEEDS histories of crashes, lost answers and repeated messages in virtual time
 	$(BIN)/python -m cli.simulate --seeds $(SEEDS)
+
+schemas: .venv/.ready ## Write the JSON Schemas of what people write and read anew
+	$(BIN)/python -m cli.schemas
 
 check: .venv/.ready ## Lint, formatting, types
 	$(BIN)/ruff check .

@@ -74,6 +74,15 @@ class Voice:
             table.add_row(*(Text(printable(_shown(cell))) for cell in row))
         self._out.print(table)
 
+    def facts(self, title: str, facts: Sequence[tuple[str, str]]) -> None:
+        """Sentences for a person, each with what it is about before it; nothing in JSON mode."""
+        if self.output is Output.JSON:
+            return
+        self._out.print(Text(printable(title), style="bold"))
+        width = max((len(name) for name, _ in facts), default=0)
+        for name, text in facts:
+            self._out.print(Text(f"  {printable(name):<{width}}  {printable(text)}"))
+
 
 def printable(text: str) -> str:
     """Text that cannot steer a terminal: control characters stand as U+FFFD, line ends and spaces stay."""

@@ -16,12 +16,12 @@ from cli.memory_queue import MemoryQueue
 from connectors.base import Connector
 from connectors.contract import layout
 from connectors.contract.health import note_success
-from connectors.contract.manifest import RunManifest
+from connectors.contract.manifest import PartFile, RunManifest
 from connectors.contract.receipts import Fate, read_ledger
 from connectors.contract.storage import Storage, open_storage
 from functions.calls import Pause, Send
 from functions.deliver import Newest, Received, Settlement, deliver
-from functions.enqueue import enqueue_lines
+from functions.enqueue import Ranges, enqueue_lines
 
 # How many messages are taken at once for each request on its way: enough that none waits for another.
 MESSAGES_A_CALL = 4
@@ -103,13 +103,33 @@ def deliver_run(
         ranges = list(before.open_ranges(file.key))
         if ranges and not delivery.trouble:
             report(f"{manifest.connector}: delivering part {number} of {len(manifest.files)}, {file.records} record(s)")
-            passing = clock or time
-            queue = MemoryQueue(passing.monotonic)
-            enqueue_lines(storage, key, manifest, file, queue, ranges, sleep=passing.sleep)
-            pause = Pause(passing.monotonic)
-            _drain(queue, connector, send, concurrency, delivery, passing, pause)
+            deliver_lines(storage, key, file, ranges, connector, send, delivery, concurrency=concurrency, clock=clock)
     delivery.fates = read_ledger(storage, manifest).counts()
     return delivery
+
+
+def deliver_lines(
+    storage: Storage,
+    key: str,
+    file: PartFile,
+    ranges: Ranges,
+    connector: Connector,
+    send: Send,
+    delivery: Delivery,
+    *,
+    concurrency: int,
+    clock: Clock | None = None,
+) -> None:
+    """Deliver some lines of a part, and leave their receipts.
+
+    Args:
+        key: The manifest's key.
+        delivery: Its calls and troubles are added to.
+    """
+    passing = clock or time
+    queue = MemoryQueue(passing.monotonic)
+    enqueue_lines(storage, key, delivery.manifest, file, queue, ranges, sleep=passing.sleep)
+    _drain(queue, connector, send, concurrency, delivery, passing, Pause(passing.monotonic))
 
 
 def _drain(

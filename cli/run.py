@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from glue_jobs.sync import RunResult
 
 CONCURRENCY = 8
+# A trial is for profiles that somebody looks at.
+MOST_TRIAL_USERS = 1000
 
 
 class UsageError(Exception):
@@ -69,6 +71,22 @@ def plan_of(folder: JobFolder, run_id: str) -> RunRecord:
     return plan
 
 
+def users_of(path: str) -> list[str]:
+    """The user ids of a file, one a line.
+
+    Raises:
+        UsageError: It cannot be read, or names nobody, or more than a trial is for.
+    """
+    try:
+        lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+    users = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if not 0 < len(users) <= MOST_TRIAL_USERS:
+        raise UsageError(f"{path} names {len(users)} user(s); a trial is for 1 to {MOST_TRIAL_USERS}, one id a line")
+    return users
+
+
 def check_config(folder: JobFolder) -> tuple[list[str], list[str]]:
     """The mistakes and the warnings of a job's config.json, a sentence each."""
     from glue_jobs.config import load_config
@@ -81,7 +99,13 @@ def check_config(folder: JobFolder) -> tuple[list[str], list[str]]:
 
 
 def run_job(
-    folder: JobFolder, voice: Voice, *, is_full: bool = False, is_plan: bool = False, plan: RunRecord | None = None
+    folder: JobFolder,
+    voice: Voice,
+    *,
+    is_full: bool = False,
+    is_plan: bool = False,
+    plan: RunRecord | None = None,
+    only_users: Sequence[str] | None = None,
 ) -> RunResult:
     """Run a job here, on Spark in local mode.
 
@@ -89,6 +113,7 @@ def run_job(
         is_full: Send everyone once, whatever he was told.
         is_plan: Only say what would be done.
         plan: Run only where everything still is as it was for this plan.
+        only_users: Tell these users only, and commit nothing.
 
     Raises:
         SyncError: There is nothing to run on; nothing was changed.
@@ -103,7 +128,8 @@ def run_job(
 
     is_full = is_full or bool(plan and plan.is_full)
     now = datetime.now(UTC)
-    return sync.run(glue.session(), folder, now=now, report=report, is_full=is_full, is_plan=is_plan, plan=plan)
+    how = {"is_full": is_full, "is_plan": is_plan}
+    return sync.run(glue.session(), folder, now=now, report=report, plan=plan, only_users=only_users, **how)
 
 
 def job_run(folder: JobFolder) -> JobRun:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from cli.fate import FATE_NAMES
 from connectors.contract import layout
 from connectors.contract.health import Health, read_health
 from connectors.contract.held import Held, newest_held
 from connectors.contract.manifest import RunManifest
-from connectors.contract.receipts import Fate, read_ledger
+from connectors.contract.receipts import read_ledger
 from connectors.contract.run_record import RunRecord, read_record, run_ids
 from connectors.contract.storage import Storage
 from functions.enqueue import Marker
@@ -20,14 +21,6 @@ from glue_jobs import state
 from glue_jobs.delta import REST_AFTER
 from glue_jobs.errors import StateError
 from glue_jobs.tables import USER_ARROW, read_table
-
-_FATES = {
-    Fate.DELIVERED: "delivered",
-    Fate.REJECTED: "rejected",
-    Fate.SUPERSEDED: "superseded",
-    Fate.DEAD_LETTERED: "deadLettered",
-    Fate.OPEN: "waiting",
-}
 
 
 @dataclass
@@ -72,7 +65,7 @@ class Status:
             "run": self.run_id,
             "since": self.since.isoformat() if self.since else None,
             "published": self.is_published,
-            "records": {name: self.fates[name] for name in _FATES.values()},
+            "records": {name: self.fates[name] for name in FATE_NAMES.values()},
             "parts": self.parts,
             "partsEnqueued": self.enqueued,
             "users": self.users,
@@ -126,7 +119,7 @@ def _of_connector(storage: Storage, connector: str, last: RunRecord | None) -> S
 def _add_delivery(found: Status, storage: Storage, manifest: RunManifest) -> None:
     if manifest.acknowledge == "onDelivery":
         counts = read_ledger(storage, manifest).counts()
-        found.fates = Counter({_FATES[fate]: count for fate, count in counts.items()})
+        found.fates = Counter({FATE_NAMES[fate]: count for fate, count in counts.items()})
     found.parts = len(manifest.files)
     found.enqueued = sum(marker.done for marker in _markers(storage, manifest))
 

@@ -15,7 +15,8 @@ from connectors.base import Connector
 from connectors.errors import UnknownConnectorError
 
 GROUP = "recsync.connectors"
-_OURS = {
+# Name → module and class.
+OURS = {
     "braze": "connectors.braze.connector:BrazeConnector",
     "webhook": "connectors.webhook.connector:WebhookConnector",
 }
@@ -23,7 +24,7 @@ _OURS = {
 
 def names() -> list[str]:
     """The connectors there are."""
-    return sorted({*_OURS, *(point.name for point in importlib.metadata.entry_points(group=GROUP))})
+    return sorted({*OURS, *(point.name for point in importlib.metadata.entry_points(group=GROUP))})
 
 
 def connector_class(name: str) -> type[Connector]:
@@ -32,9 +33,9 @@ def connector_class(name: str) -> type[Connector]:
     Raises:
         UnknownConnectorError: Nobody has that name; the message lists those there are.
     """
-    if name not in _OURS:
+    if name not in OURS:
         return _of_others(name)
-    module, _, attribute = _OURS[name].partition(":")
+    module, _, attribute = OURS[name].partition(":")
     return cast(type[Connector], getattr(importlib.import_module(module), attribute))
 
 

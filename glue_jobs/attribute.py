@@ -1,37 +1,17 @@
 """Who gets which list: the lines of a batch become rows that meet at a user, then one list a user.
 
-Two halves. DataFrames bring everything about a user together (MEETING rows, sorted); `merge` then makes
-one list of what was found, in plain Python.
+Everything about a user is brought together here (MEETING rows, sorted); `ranking.merge` then makes one list of
+what was found, in plain Python.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import zip_longest
-
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812 - the field's own short name
 
-from glue_jobs.config import Merge
 from glue_jobs.schemas import MEETING, POSITION
 
 _POSITION = [field.name for field in POSITION]
-
-
-@dataclass(frozen=True, slots=True)
-class RankedList:
-    """One answer of the recommender that reaches a user.
-
-    Attributes:
-        item_ids: Best first.
-        scores: One an item, or None.
-        query_item_id: The item it was derived from; None when it was made for the user himself.
-    """
-
-    item_ids: Sequence[str]
-    scores: Sequence[float] | None = None
-    query_item_id: str | None = None
 
 
 def users_of_lines(lines: DataFrame) -> DataFrame:
@@ -112,33 +92,6 @@ def meet(rows: DataFrame, told: DataFrame) -> DataFrame:
         .repartition("userId")
         .sortWithinPartitions("userId", F.col("rank").asc_nulls_last(), *_POSITION)
     )
-
-
-def merge(lists: Sequence[RankedList], policy: Merge) -> list[str]:
-    """One list of several, no item twice: the first occurrence wins.
-
-    Args:
-        lists: In the order of the user's items.
-        policy: ``roundRobin`` takes the best of each in turn, ``concatenate`` one list after the other,
-            ``score`` the highest score first; what has no score follows, in turn.
-    """
-    if policy == "concatenate":
-        ranked = [item for one in lists for item in one.item_ids]
-    else:
-        ranked = [item for turn in zip_longest(*(one.item_ids for one in lists)) for item in turn if item is not None]
-    if policy == "score":
-        best = best_scores(lists)
-        ranked.sort(key=lambda item: -best.get(item, float("-inf")))
-    return list(dict.fromkeys(ranked))
-
-
-def best_scores(lists: Sequence[RankedList]) -> dict[str, float]:
-    """Each item's highest score; items without one are missing."""
-    best: dict[str, float] = {}
-    for one in lists:
-        for item, score in zip(one.item_ids, one.scores or (), strict=False):
-            best[item] = max(score, best.get(item, score))
-    return best
 
 
 def _shaped(rows: DataFrame) -> DataFrame:

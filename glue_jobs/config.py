@@ -87,7 +87,7 @@ class Guards(OptionsModel):
     allow_empty: bool = False
 
 
-class _Root(OptionsModel):
+class ConfigFile(OptionsModel):
     """config.json but for the connectors' own settings."""
 
     schema_address: str | None = Field(default=None, alias="$schema")
@@ -150,7 +150,7 @@ def parse_config(raw: Any) -> JobConfig:
         raise ConfigError(f"{layout.CONFIG} should hold one JSON object, not {type(raw).__name__}")
     is_historic = "version" not in raw
     mistakes = list(_placeholders(raw))
-    root = _validated(_Root, _with_historic_root(raw) if is_historic else raw, "", mistakes)
+    root = _validated(ConfigFile, _with_historic_root(raw) if is_historic else raw, "", mistakes)
     named = raw.get("connectors")
     options = {name: _connector(name, own, is_historic, mistakes) for name, own in _items(named)}
     if root is not None:

@@ -1,53 +1,24 @@
-"""Batch inference: which files to read, and what each line says."""
+"""Batch inference: which files to read, and their lines as rows."""
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
 from connectors.contract.storage import Entry, Storage
+from glue_jobs.batch_lines import parse_batch_line
 from glue_jobs.errors import NoInputError
+from glue_jobs.lines import MAX_LINE_BYTES, check_packing, input_folder, shown
 from glue_jobs.schemas import BATCH_LINE
-from glue_jobs.sources import (
-    MAX_LINE_BYTES,
-    LineError,
-    check_packing,
-    decoded_object,
-    input_folder,
-    parsed_lines,
-    shown,
-)
+from glue_jobs.sources import parsed_lines
 
 # Source: "Maintaining Personalized Experiences with Machine Learning" v1.4.5: a job's folder is
 # batch_<solution>_<UTC time>; its README leaves the first word out.
 _BATCH_JOB = re.compile(r"(?:batch_)?.+_(\d{4}(?:_\d{2}){5})")
-# The reason of a good line in which a key stood twice.
-REPEATED_KEY = "a key stands twice; the last one counts"
-
-
-@dataclass(frozen=True, slots=True)
-class BatchLine:
-    """One line of batch inference.
-
-    Attributes:
-        kind: ``good``, ``failed`` (the recommender says so) or ``broken`` (unreadable).
-        key: The user or item it answers for; None when the line does not say.
-        scores: One a recommended item, or None; of themes, their relevance.
-        reason: Why it is failed or broken, or REPEATED_KEY.
-    """
-
-    kind: str
-    key: str | None = None
-    item_ids: list[str] | None = None
-    scores: list[float] | None = None
-    reason: str | None = None
 
 
 def find_batch(address: str, job_folder: Storage) -> tuple[Storage, list[Entry]]:
@@ -91,55 +62,3 @@ def read_batch(spark: SparkSession, uris: Sequence[str], key_name: str) -> DataF
         return (read.kind, read.key, read.item_ids, read.scores, text, read.reason)
 
     return parsed_lines(spark, uris, parse, BATCH_LINE)
-
-
-def parse_batch_line(line: bytes, key_name: str) -> BatchLine | None:
-    """One line of batch inference, read strictly; None when it is blank.
-
-    Ids become text, digit by digit: 00105 and 105 are different items, and no id is too long to be a number.
-
-    Args:
-        key_name: ``userId`` or ``itemId``: what `input` names the one it answers for by.
-    """
-    try:
-        data, repeated = decoded_object(line)
-    except LineError as error:
-        return BatchLine("broken", reason=str(error))
-    if data is None:
-        return None
-    query = data.get("input")
-    key = _id(query.get(key_name)) if isinstance(query, dict) else None
-    if key is None:
-        return BatchLine("broken", reason=f"input.{key_name} is missing")
-    answer = _answer(key, data)
-    return replace(answer, reason=REPEATED_KEY) if repeated and answer.kind == "good" else answer
-
-
-def _id(value: Any) -> str | None:
-    """An id as text; None for what is none. Python's integers keep every digit."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value if isinstance(value, str) and value else None
-
-
-def _answer(key: str, data: dict[str, Any]) -> BatchLine:
-    """A line is good when its output holds a list; an empty list is a good answer."""
-    output = data.get("output")
-    if output is None:
-        error = data.get("error")
-        return BatchLine("failed", key, reason=error if isinstance(error, str) else json.dumps(error))
-    items = output.get("recommendedItems") if isinstance(output, dict) else None
-    item_ids = [_id(item) for item in items] if isinstance(items, list) else [None]
-    if None in item_ids:
-        return BatchLine("broken", key, reason="output.recommendedItems is not a list of ids")
-    scores = output.get("scores", output.get("itemsThemeRelevanceScores"))
-    return BatchLine("good", key, cast(list[str], item_ids), _scores(scores, len(item_ids)))
-
-
-def _scores(raw: Any, length: int) -> list[float] | None:
-    """The scores, where there is a number for each item."""
-    if not isinstance(raw, list) or len(raw) != length:
-        return None
-    if not all(type(score) in (int, float) and math.isfinite(score) for score in raw):
-        return None
-    return [float(score) for score in raw]

@@ -25,11 +25,13 @@ from pyspark.sql import DataFrame, SparkSession
 
 from connectors.contract import layout
 from connectors.contract.storage import Entry, Storage
-from glue_jobs.decorate import Catalogue, Piece, finite, item_piece, metadata_fields, types_of
+from glue_jobs.decorate import Catalogue, Piece, metadata_fields
 from glue_jobs.errors import ConfigError, InputError
 from glue_jobs.item_filter import ItemFilter
+from glue_jobs.item_lines import Wanted, parse_item
+from glue_jobs.lines import readable_files, unpacked
 from glue_jobs.schemas import ITEM
-from glue_jobs.sources import LineError, decoded_object, parsed_lines, readable_files, shown, unpacked
+from glue_jobs.sources import parsed_lines
 
 # Up to this many bytes of metadata as stored, the catalogue travels whole; gzip counts tenfold.
 SHELF_FROM_BYTES = 256 * 1024 * 1024
@@ -52,61 +54,6 @@ class Items:
     counts: Mapping[str, int]
     types: Mapping[str, str] = field(default_factory=dict)
     is_shelved: bool = False
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is asked of every line of item metadata.
-
-    Attributes:
-        listed: The fields that records carry.
-    """
-
-    listed: Sequence[str]
-    item_filter: ItemFilter | None = None
-
-    @property
-    def filtered(self) -> Sequence[str]:
-        """The fields that the item filter names."""
-        return self.item_filter.fields if self.item_filter else ()
-
-    @cached_property
-    def fields(self) -> list[str]:
-        """All of them, each once."""
-        return list(dict.fromkeys([*self.listed, *self.filtered]))
-
-    @property
-    def asking(self) -> dict[str, Sequence[str]]:
-        """Setting → the fields it asks for."""
-        asked = {"itemMetadataFields": self.listed, "recommendations.itemFilter": self.filtered}
-        return {setting: fields for setting, fields in asked.items() if fields}
-
-    def fits(self, item_id: str, metadata: Mapping[str, Any]) -> bool | None:
-        """What the filter says of an item. An id is a text, also where it came as a number."""
-        return self.item_filter.fits({**metadata, "id": item_id}) if self.item_filter else True
-
-
-def parse_item(line: bytes, wanted: Wanted) -> tuple[Any, ...] | None:
-    """One line of item metadata as a row of ITEM without its position; None when it is blank."""
-    try:
-        data, _ = decoded_object(line)
-    except LineError as error:
-        return _broken(line, str(error))
-    if data is None:
-        return None
-    item_id = data.get("id")
-    if isinstance(item_id, int) and not isinstance(item_id, bool):
-        item_id = str(item_id)
-    if not isinstance(item_id, str) or not item_id:
-        return _broken(line, "id is missing")
-    fields = wanted.fields
-    found, not_finite = finite({name: data[name] for name in fields if name in data})
-    piece, fits = item_piece(found, wanted.listed), wanted.fits(item_id, found)
-    return ("good", item_id, piece.tail, piece.hashes, fits, types_of(found, fields), not_finite, None, None)
-
-
-def _broken(line: bytes, reason: str) -> tuple[Any, ...]:
-    return ("broken", None, None, None, None, None, 0, shown(line), reason)
 
 
 def read_items(
@@ -140,13 +87,7 @@ def read_items(
     tally = _Tally(wanted)
     pieces = _shelved(spark, rows, tally) if is_shelved else _in_memory(rows, tally)
     _check_fields(storage, files[0].key, tally)
-    return Items(_catalogue(wanted, pieces, scored), _figures(tally, len(pieces)), tally.types(), is_shelved)
-
-
-def _catalogue(wanted: Wanted, pieces: Mapping[str, Piece], scored: bool) -> Catalogue:
-    item_filter = wanted.item_filter
-    of_unknown = item_filter.fits({}) if item_filter else True
-    return Catalogue(tuple(wanted.listed), pieces, scored, is_filtered=item_filter is not None, fits_unknown=of_unknown)
+    return Items(wanted.catalogue(pieces, scored=scored), _figures(tally, len(pieces)), tally.types(), is_shelved)
 
 
 class _Tally:

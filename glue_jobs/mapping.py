@@ -1,10 +1,8 @@
-"""Pairs of a user and an item, as CSV: the user-item mapping, and the items that single users do not get."""
+"""Pairs of a user and an item as rows of Spark: the user-item mapping, and the items that single users do not get."""
 
 from __future__ import annotations
 
-import csv
 import functools
-import io
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -13,14 +11,13 @@ from pyspark.sql import functions as F  # noqa: N812 - the field's own short nam
 from pyspark.sql import types as T  # noqa: N812
 
 from connectors.contract import layout
-from connectors.contract.storage import Entry, Storage
-from glue_jobs.errors import ConfigError, NoInputError
-from glue_jobs.sources import input_folder, position, readable_files, unpacked
+from connectors.contract.storage import Storage
+from glue_jobs.errors import NoInputError
+from glue_jobs.lines import readable_files
+from glue_jobs.pairs import COLUMNS, ENDINGS, RANK, header_of
+from glue_jobs.sources import position
 
-_COLUMNS = ("USER_ID", "ITEM_ID")
-_RANK = "RANK"
 _CORRUPT = "_corrupt_record"
-_ENDINGS = (".csv", ".csv.gz")
 
 
 def read_mapping(spark: SparkSession, storage: Storage) -> DataFrame:
@@ -30,33 +27,10 @@ def read_mapping(spark: SparkSession, storage: Storage) -> DataFrame:
         NoInputError: There is no mapping file.
         ConfigError: A file lacks a column.
     """
-    keys = [file.key for file in readable_files(storage, layout.MAPPING, _ENDINGS)]
+    keys = [file.key for file in readable_files(storage, layout.MAPPING, ENDINGS)]
     if not keys:
         raise NoInputError(f"{storage.root}/{layout.MAPPING} holds no .csv file; put USER_ID,ITEM_ID rows there")
     return _read_pairs(spark, storage, keys, ranked=True)
-
-
-def find_exclusions(address: str, job_folder: Storage) -> tuple[Storage, list[Entry]]:
-    """The files that say which items single users do not get.
-
-    Args:
-        address: A folder, or one file, by its ending. Relative to the job folder where that is local.
-
-    Returns:
-        The storage they lie in, and what its listing says of them.
-
-    Raises:
-        InputError: A file is packed otherwise than its name says.
-        NoInputError: There is none: whoever names them wants to be sure that they are heeded.
-    """
-    setting, name = "recommendations.excludeItems", address.rpartition("/")[2]
-    is_file = name.endswith(_ENDINGS)
-    storage = input_folder(address.removesuffix(name) if is_file else address, job_folder, setting)
-    files = readable_files(storage, "", (name,) if is_file else _ENDINGS)
-    files = [file for file in files if not is_file or file.key == name]
-    if not files:
-        raise NoInputError(f"{setting} is {address!r}, and there is no .csv file; put USER_ID,ITEM_ID rows there")
-    return storage, files
 
 
 def read_exclusions(spark: SparkSession, storage: Storage, keys: Iterable[str]) -> DataFrame:
@@ -77,19 +51,9 @@ def _read_pairs(spark: SparkSession, storage: Storage, keys: Iterable[str], *, r
     """
     by_header: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for key in keys:
-        by_header[_header(storage, key)].append(storage.uri(key))
+        by_header[header_of(storage, key)].append(storage.uri(key))
     frames = [_read_csv(spark, header, uris, ranked=ranked) for header, uris in sorted(by_header.items())]
     return functools.reduce(DataFrame.unionByName, frames)
-
-
-def _header(storage: Storage, key: str) -> tuple[str, ...]:
-    with unpacked(storage, key) as stream:
-        first = stream.readline().decode("utf-8-sig", "replace")
-    header = tuple(name.strip() for name in next(csv.reader(io.StringIO(first)), []))
-    for name in _COLUMNS:
-        if header.count(name) != 1:
-            raise ConfigError(f"{storage.root}/{key} should have a header with one {name}; its columns are {header}")
-    return header
 
 
 def _read_csv(spark: SparkSession, header: tuple[str, ...], uris: list[str], *, ranked: bool) -> DataFrame:
@@ -99,8 +63,8 @@ def _read_csv(spark: SparkSession, header: tuple[str, ...], uris: list[str], *, 
     rows = spark.read.csv(
         uris, schema, header=True, multiLine=True, quote='"', escape='"', columnNameOfCorruptRecord=_CORRUPT
     )
-    user, item = (F.trim(F.col(columns[header.index(name)])) for name in _COLUMNS)
-    rank_text = F.col(columns[header.index(_RANK)]) if ranked and _RANK in header else F.lit(None)
+    user, item = (F.trim(F.col(columns[header.index(name)])) for name in COLUMNS)
+    rank_text = F.col(columns[header.index(RANK)]) if ranked and RANK in header else F.lit(None)
     rank = rank_text.cast("long")
     is_id = [F.coalesce((column != "") & ~column.contains("\ufffd"), F.lit(False)) for column in (user, item)]
     is_ranked = rank_text.isNull() | rank.isNotNull()

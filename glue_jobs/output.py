@@ -27,10 +27,11 @@ from connectors.contract import layout
 from connectors.contract.manifest import PartFile
 from connectors.contract.storage import Storage
 from glue_jobs import story as stories
+from glue_jobs.batch_lines import REPEATED_KEY
 from glue_jobs.decorate import Catalogue
 from glue_jobs.delta import Verdict
-from glue_jobs.inference import REPEATED_KEY
-from glue_jobs.schemas import WRITTEN, Meeting
+from glue_jobs.meeting import Meeting
+from glue_jobs.schemas import WRITTEN
 from glue_jobs.story import Narrator, Story
 from glue_jobs.tell import Teller, TellPlan, figure_names
 from glue_jobs.writers import Files, LinesWriter, PartWriter, SnapshotWriter, add_digests
@@ -51,6 +52,7 @@ class WritePlan:
     Attributes:
         saves_failed_lines: Whether lines that the recommender failed are kept under errors/.
         alias_key: What users are named by in the run's story.
+        keeps_rows: Whether it leaves a snapshot; a trial leaves none.
     """
 
     storage: Storage
@@ -59,6 +61,7 @@ class WritePlan:
     saves_failed_lines: bool
     tell: TellPlan
     alias_key: bytes
+    keeps_rows: bool = True
 
 
 @dataclass(frozen=True)
@@ -217,7 +220,7 @@ class _Task:
         if telling.line is not None:
             files.lines.write(telling.line)
             self._counts["records"] += 1
-        if telling.kept is not None:
+        if telling.kept is not None and self._plan.keeps_rows:
             files.rows.write(user_id, telling.kept)
         if is_clear and telling.was is not None:
             self._withheld.rows.write(user_id, telling.was)

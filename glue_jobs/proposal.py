@@ -80,7 +80,7 @@ def tell_plan(run: JobRun, connector: str, committed: Committed) -> TellPlan:
     return TellPlan(
         version=committed.version + 1,
         at=run.now,
-        settings=_settings_digest(options),
+        settings=settings_digest(options),
         policy=policy.comparison(),
         rules=Rules(run.config.checks_delta(connector), options.on_user_removed == "clear", policy.refresh_after_days),
         lists=rules_of(run.config.recommendations),
@@ -147,7 +147,7 @@ def _marks(config: JobConfig, options: SyncOptions) -> list[str]:
     return [mark] if mark else []
 
 
-def _settings_digest(options: SyncOptions) -> bytes:
+def settings_digest(options: SyncOptions) -> bytes:
     """A hash of every setting that shapes what is sent: when it differs, everyone is told anew."""
     settings = json.dumps(options.payload_settings(), sort_keys=True, ensure_ascii=False)
     return hashlib.blake2b(settings.encode(), digest_size=16).digest()

@@ -5,9 +5,6 @@ Columns keep the wire's camelCase.
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import NamedTuple
-
 from pyspark.sql import types as T  # noqa: N812 - the field's own short name
 
 _IDS = T.ArrayType(T.StringType())
@@ -90,30 +87,6 @@ MEETING = T.StructType(
         T.StructField("isMarked", T.BooleanType()),
     ]
 )
-
-
-class Meeting(NamedTuple):
-    """One row of MEETING."""
-
-    user_id: str | None
-    kind: str
-    is_line: bool
-    rank: int | None = None
-    file: str | None = None
-    block: int | None = None
-    row: int | None = None
-    query_item_id: str | None = None
-    item_ids: list[str] | None = None
-    scores: list[float] | None = None
-    text: str | None = None
-    reason: str | None = None
-    op: str | None = None
-    fingerprint: int | None = None
-    sent_in: int | None = None
-    sent_at: datetime | None = None
-    rejections: int | None = None
-    is_marked: bool | None = None
-
 
 # What a writing task reports: a part, a snapshot file, a saved-lines file or its counts, as JSON.
 WRITTEN = T.StructType([T.StructField("kind", T.StringType()), T.StructField("json", T.StringType())])

@@ -7,10 +7,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from glue_jobs.attribute import RankedList, best_scores, merge
 from glue_jobs.config import Merge, Recommendations
 from glue_jobs.decorate import Catalogue
-from glue_jobs.schemas import Meeting
+from glue_jobs.meeting import Meeting
+from glue_jobs.ranking import RankedList, best_scores, merge
+
+# Why an item that no rule leaves out is not in a list: the list is cut, or it is too short to be one.
+BEYOND_MAX, BELOW_MIN = "itemsBeyondMaxItems", "usersBelowMinItems"
 
 
 @dataclass(frozen=True)
@@ -105,15 +108,35 @@ class Shortlister:
         scores = [said.best.get(item) for item in item_ids] if self._catalogue.scored else None
         return Shortlist(item_ids, scores, [one.query_item_id for one in lists if one.query_item_id is not None])
 
+    def left_out(self, rows: Sequence[Meeting]) -> list[tuple[str, str]]:
+        """What was found for a user and is not in his list, as (item id, figure), in the order of the rules.
+
+        Beside the figures: ``itemsBeyondMaxItems`` for what is cut, ``usersBelowMinItems`` where the rest is too few.
+        """
+        lists = _lists(rows, Counter())
+        said = _Said(rows, best_scores(lists) if self._needs_scores else {})
+        left, found = merge(lists, self._rules.merge), []
+        for figure, kept in self._sifted(left, said):
+            found += [(item, figure) for item in left if item not in kept]
+            left = kept
+        final = self.shortlist(rows, Counter())
+        listed = frozenset(final.item_ids if final else ())
+        return found + [(item, BEYOND_MAX if listed else BELOW_MIN) for item in left if item not in listed]
+
     def _left_in(self, items: Sequence[str], said: _Said, counts: Counter[str]) -> list[str]:
         """The items that no rule leaves out."""
         left = list(items)
-        for figure, rule in self._asked:
-            left_out = rule(left, said)
-            kept = [item for item in left if item not in left_out] if left_out else left
+        for figure, kept in self._sifted(left, said):
             counts[figure] += len(left) - len(kept)
             left = kept
         return left
+
+    def _sifted(self, items: list[str], said: _Said) -> Iterator[tuple[str, list[str]]]:
+        """Rule by rule: the figure it counts under, and what is left."""
+        for figure, rule in self._asked:
+            left_out = rule(items, said)
+            items = [item for item in items if item not in left_out] if left_out else items
+            yield figure, items
 
     def _filled(self, item_ids: list[str], said: _Said, counts: Counter[str]) -> list[str]:
         """The list; where it is too short filled up with what the rules allow, or empty where that is not enough."""
@@ -123,7 +146,7 @@ class Shortlister:
         more = [item for item in self._rules.fallback if item not in item_ids]
         filled = [*item_ids, *self._left_in(more, said, Counter())][:least]
         if len(filled) < least:
-            counts["usersBelowMinItems"] += 1
+            counts[BELOW_MIN] += 1
             return []
         counts["itemsFromFallback"] += least - len(item_ids)
         return filled
@@ -180,4 +203,4 @@ def figure_names() -> Iterator[str]:
     """The names of the figures that making lists adds to."""
     yield from ("linesDuplicate", "mappingDuplicates", "itemsMapped", "itemsBlocked", "itemsExcluded")
     yield from ("itemsBelowMinScore", "itemsFiltered", "itemsRanked", "itemsWithoutMetadata")
-    yield from ("itemsFromFallback", "usersBelowMinItems")
+    yield from ("itemsFromFallback", BELOW_MIN)

@@ -1,152 +1,14 @@
-"""Reading files without guessing: which count, whether they are what their names say, one strict line at a time.
-
-Lines are parsed in Python, since Spark's own JSON reader is kinder than we can afford: it keeps the first of
-two objects on a line and drops the second, turns long ids into other numbers, and repairs invalid UTF-8 in
-silence (docs/decisions/0001).
-"""
+"""Files as rows of Spark: each line is given to a parser of ours, and keeps its place."""
 
 from __future__ import annotations
 
-import functools
-import gzip
-import json
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, BinaryIO, cast
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the field's own short name
 from pyspark.sql import types as T  # noqa: N812
-
-from connectors.contract import layout
-from connectors.contract.storage import Entry, Storage, open_storage
-from glue_jobs.errors import ConfigError, InputError
-
-MAX_LINE_BYTES = 16 * 1024 * 1024
-_GZIP_MAGIC = b"\x1f\x8b"
-
-
-class LineError(ValueError):
-    """A line that cannot be read; the text says why."""
-
-
-def decoded_object(line: bytes) -> tuple[dict[str, Any] | None, bool]:
-    """One line of JSON Lines, read strictly.
-
-    Args:
-        line: The line, with or without its end.
-
-    Returns:
-        The object, and whether a key stood in it twice (the last one counts). None when the line is blank.
-        NaN and Infinity, which JSON does not know, are read as numbers.
-
-    Raises:
-        LineError: It is not one JSON object in UTF-8, or too long to be a line of ours.
-    """
-    if len(line) > MAX_LINE_BYTES:
-        raise LineError(f"a line of {len(line)} bytes; at most {MAX_LINE_BYTES} are read")
-    repeated = False
-
-    def checked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal repeated
-        found = dict(pairs)
-        repeated = repeated or len(found) < len(pairs)
-        return found
-
-    try:
-        text = line.decode("utf-8").removeprefix("\ufeff").strip()
-        data = json.loads(text, object_pairs_hook=checked) if text else None
-    except (ValueError, RecursionError) as error:
-        raise LineError(f"not a JSON line in UTF-8: {error}") from error
-    if text and not isinstance(data, dict):
-        raise LineError("not a JSON object")
-    return data, repeated
-
-
-def input_folder(address: str, job_folder: Storage, setting: str) -> Storage:
-    """A folder that a setting names.
-
-    Args:
-        address: ``s3://…`` or a local path; relative to the job folder where that is local.
-        setting: What to call it in an error.
-
-    Raises:
-        ConfigError: It is relative to a job folder on S3, or leaves the job folder.
-    """
-    if address.startswith("s3://") or Path(address).is_absolute():
-        return open_storage(address)
-    if job_folder.root.startswith("s3://"):
-        raise ConfigError(f"{setting} is {address!r}; beside a job folder on S3 it should start with s3://")
-    below = address.rstrip("/")
-    try:
-        return open_storage(f"{job_folder.root}/{layout.check_key(below)}") if below else job_folder
-    except layout.LayoutError as error:
-        raise ConfigError(f"{setting}: {error}") from error
-
-
-def readable_files(storage: Storage, prefix: str, endings: tuple[str, ...]) -> list[Entry]:
-    """The files of an input folder that count: by their ending, and not hidden by a leading underscore.
-
-    Raises:
-        InputError: A file is packed otherwise than its name says.
-    """
-    entries = [entry for entry in storage.list(prefix) if entry.key.endswith(endings)]
-    found = [entry for entry in entries if not entry.key.rpartition("/")[2].startswith("_") and entry.size_bytes]
-    check_packing(storage, found)
-    return found
-
-
-def check_packing(storage: Storage, entries: Sequence[Entry]) -> None:
-    """Each file's first bytes have to say what its name says: Spark unpacks by the name alone."""
-    with ThreadPoolExecutor(16) as pool:
-        heads = list(pool.map(functools.partial(_head, storage), [entry.key for entry in entries]))
-    for entry, head in zip(entries, heads, strict=True):
-        is_gzip = head == _GZIP_MAGIC
-        if is_gzip != entry.key.endswith(".gz"):
-            said = "is gzip, and its name does not end in .gz" if is_gzip else "ends in .gz, and is not gzip"
-            raise InputError(f"{storage.root}/{entry.key} {said}; rename it")
-
-
-def _head(storage: Storage, key: str) -> bytes:
-    with storage.open(key) as stream:
-        return stream.read(len(_GZIP_MAGIC))
-
-
-def cut_files(storage: Storage, keys: Iterable[str]) -> list[str]:
-    """The addresses of those files, packed as gzip, that end early or are damaged. Reads them whole."""
-    return [f"{storage.root}/{key}" for key in keys if key.endswith(".gz") and _is_cut(storage, key)]
-
-
-def _is_cut(storage: Storage, key: str) -> bool:
-    try:
-        with unpacked(storage, key) as stream:
-            while stream.read(1 << 20):
-                pass
-    except InputError:
-        return True
-    return False
-
-
-@contextmanager
-def unpacked(storage: Storage, key: str) -> Iterator[BinaryIO]:
-    """A file's bytes as a stream, unpacked where its name ends in .gz.
-
-    Raises:
-        InputError: The file ends early or is damaged.
-    """
-    with storage.open(key) as raw:
-        if not key.endswith(".gz"):
-            yield raw
-            return
-        try:
-            with gzip.open(raw) as stream:
-                yield cast(BinaryIO, stream)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise InputError(f"{storage.root}/{key}: cut or damaged; write it again") from error
 
 
 def parsed_lines(
@@ -181,11 +43,6 @@ def position() -> list[Column]:
         F.col("_metadata.file_block_start").alias("block"),
         F.monotonically_increasing_id().alias("row"),
     ]
-
-
-def shown(line: bytes) -> str:
-    """A line as a person may read it: what is no UTF-8 stands as U+FFFD."""
-    return line.decode("utf-8", "replace").rstrip("\r\n")
 
 
 def _arrow(shape: T.StructType) -> pa.Schema:

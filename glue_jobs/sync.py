@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - the field's own short name
 
 from connectors.contract import layout
 from connectors.contract.aliases import alias_key
@@ -34,12 +35,13 @@ from glue_jobs.failures import CutFileError, in_our_words
 from glue_jobs.guards import RunNumbers, breached, read_guards
 from glue_jobs.inputs import inputs_of, objects_of
 from glue_jobs.items import SHELF_FROM_BYTES, Items, check_types, read_items
-from glue_jobs.mapping import find_exclusions, read_exclusions, read_mapping
+from glue_jobs.lines import cut_files
+from glue_jobs.mapping import read_exclusions, read_mapping
 from glue_jobs.output import WritePlan
+from glue_jobs.pairs import find_exclusions
 from glue_jobs.proposal import JobRun, Proposal, propose, tell_plan
 from glue_jobs.recording import Stages
 from glue_jobs.snapshot import read_snapshot
-from glue_jobs.sources import cut_files
 from glue_jobs.state import Committed
 from glue_jobs.story import Story
 from glue_jobs.writers import write_items
@@ -94,6 +96,7 @@ class _Work:
         inputs: Everything it reads, as it was before it was read.
         alias_key: What users are named by in its record.
         is_plan: Whether it only says what it would do.
+        only_users: The only users that are told anything, and nothing is committed; None for a run like any other.
     """
 
     run: JobRun
@@ -105,6 +108,7 @@ class _Work:
     inputs: list[InputObject]
     alias_key: bytes
     is_plan: bool
+    only_users: Collection[str] | None
 
     @property
     def input_age_h(self) -> float:
@@ -131,6 +135,7 @@ def run(
     is_full: bool = False,
     is_plan: bool = False,
     plan: RunRecord | None = None,
+    only_users: Collection[str] | None = None,
 ) -> RunResult:
     """Run a job for every connector of its config.json, and keep a record of it.
 
@@ -140,6 +145,7 @@ def run(
         is_full: Send everyone once, whatever he was told; needs no readable snapshot.
         is_plan: Only say what would be done. Nothing is written but the record.
         plan: Run only where everything still is as it was for this plan.
+        only_users: Tell these users, each whole, and commit nothing: a trial.
 
     Raises:
         SyncError: There is nothing to run on; nothing was changed.
@@ -150,7 +156,7 @@ def run(
         config = load_config(storage)
         work_on = DryStorage(storage) if is_plan else storage
         job = JobRun(folder, work_on, config, now, run_id, is_full)
-        this = _work(job, spark, stages, alias_key(storage), is_plan=is_plan)
+        this = _work(job, spark, stages, alias_key(storage), is_plan=is_plan, only_users=only_users)
         if plan is not None:
             check_plan(plan, this.inputs, storage)
         ends = _ends(this)
@@ -165,7 +171,15 @@ def run(
     return RunResult(record, synced, held, stopped)
 
 
-def _work(run: JobRun, spark: SparkSession, report: Report, names: bytes, *, is_plan: bool) -> _Work:
+def _work(
+    run: JobRun,
+    spark: SparkSession,
+    report: Report,
+    names: bytes,
+    *,
+    is_plan: bool,
+    only_users: Collection[str] | None,
+) -> _Work:
     """Find what there is to read."""
     for warning in run.config.warnings:
         report(f"warning: {warning}")
@@ -175,7 +189,7 @@ def _work(run: JobRun, spark: SparkSession, report: Report, names: bytes, *, is_
     address = run.config.recommendations.exclude_items
     excluded = find_exclusions(address, run.storage) if address else None
     inputs += objects_of(*excluded) if excluded else ()
-    return _Work(run, spark, report, batch, files, excluded, inputs, names, is_plan)
+    return _Work(run, spark, report, batch, files, excluded, inputs, names, is_plan, only_users)
 
 
 def _ends(this: _Work) -> dict[str, _End]:
@@ -235,6 +249,8 @@ def _cut_files(this: _Work) -> list[str]:
 
 def _sync(this: _Work, connector: str, rows: DataFrame) -> _End:
     """One connector's part of a run."""
+    if this.only_users is not None:
+        return _trial(this, connector, rows.where(F.col("userId").isin(list(this.only_users))))
     committed = _committed(this, connector)
     if not this.is_plan and (held := _held_before(this, connector, committed)):
         return _End(recording.of_waiting(held), held=held)
@@ -247,6 +263,29 @@ def _sync(this: _Work, connector: str, rows: DataFrame) -> _End:
     if breached(readings):
         return _End(record("held"), held=_hold(this, proposal, readings))
     return _End(record("committed"), synced=_commit(this, proposal))
+
+
+def _trial(this: _Work, connector: str, rows: DataFrame) -> _End:
+    """Tell some users what a first run would, and commit nothing: no snapshot, no pointer, no clear, no guard.
+
+    The manifest takes the committed version, so that whatever is committed next replaces what of it still waits.
+    """
+    run, nothing = this.run, Committed()
+    version = max(1, state.read_pointer(run.storage, connector).version)
+    tell = replace(tell_plan(run, connector, nothing), version=version)
+    items = _items(this, connector, nothing)
+    meetings = meet(rows, read_snapshot(this.spark, run.storage, nothing))
+    plan = WritePlan(run.storage, connector, run.run_id, False, tell, this.alias_key, keeps_rows=False)
+    written = output.write(meetings, plan, this.spark.sparkContext.broadcast(items.catalogue))
+    files, counts = written.settled()
+    if not counts["users"]:
+        raise NoInputError(f"{connector}: none of the {len(this.only_users or ())} user(s) has a list in this input")
+    counts = {**counts, **items.counts}
+    proposal = propose(run, connector, nothing, tell, files=files, counts=counts, items=None, item_types={})
+    state.publish(run.storage, proposal.pointer.manifest, proposal.manifest)
+    this.report(f"{connector}: a trial, published for {counts['records']} user(s); nothing is committed")
+    result = SyncResult(connector, run.run_id, version, counts, proposal.pointer.manifest)
+    return _End(recording.connector_record(run, proposal, written.story, [], "trial"), synced=result)
 
 
 def _commit(this: _Work, proposal: Proposal) -> SyncResult:

@@ -24,7 +24,7 @@ from glue_jobs.decorate import (
 )
 from glue_jobs.delta import UPSERTS, Now, Op, Rules, Told, Verdict, baseline, decide, is_due, remember
 from glue_jobs.holdout import Holdout
-from glue_jobs.schemas import Meeting
+from glue_jobs.meeting import Meeting
 from glue_jobs.shortlist import ListRules, Shortlist, Shortlister
 from glue_jobs.state import Unacknowledged
 

@@ -42,10 +42,19 @@ def generate(folder: Path, *, users: int, items: int, seed: int, day: int = 1) -
         ValueError: The shop is too small, or the day is unknown.
     """
     shop = Shop(users, items, seed, day)
-    for_you, similar_items = folder / FOR_YOU, folder / SIMILAR_ITEMS
-    _write_inputs(for_you, "for-you", "recs_", shop, for_you_lines(shop))
-    _write_inputs(similar_items, "similar-items", "similar_", shop, similar_items_lines(shop))
-    _write_mapping(similar_items / "input/user_item_mapping", shop.looked_at())
+    write_for_you(folder / FOR_YOU, shop)
+    write_similar_items(folder / SIMILAR_ITEMS, shop)
+
+
+def write_for_you(job: Path, shop: Shop) -> None:
+    """Create or update a user_personalization job folder."""
+    _write_inputs(job, "for-you", "recs_", shop, for_you_lines(shop))
+
+
+def write_similar_items(job: Path, shop: Shop) -> None:
+    """Create or update a related_items job folder."""
+    _write_inputs(job, "similar-items", "similar_", shop, similar_items_lines(shop))
+    _write_mapping(job / "input/user_item_mapping", shop.looked_at())
 
 
 def for_you_lines(shop: Shop) -> Iterator[str]:

@@ -77,6 +77,14 @@ def test_commands_exist(text):
             assert words[0] in {"git", "cd", "cp", "mkdir", "rm", "sed", "zcat", "export"}
 
 
+def test_every_command_stands_in_the_reference_with_its_exit_codes():
+    page = (ROOT / "docs/reference/recsync.md").read_text()
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| .+ \| ([^|]+) \|$", page, re.MULTILINE)
+    exits = {name: codes for names, codes in rows for name in re.findall(r"\w+", names)}
+    assert exits.keys() == get_command(app).commands.keys()
+    assert all(codes.startswith("0") for codes in exits.values())
+
+
 def test_the_tutorial_says_what_happens(tmp_path, spark):
     """Its commands are run in order, as they stand, but for the folder; its figures are those of the text."""
     page = (ROOT / "docs/tutorial.md").read_text().replace("/tmp/", f"{tmp_path}/")  # noqa: S108

@@ -66,7 +66,7 @@ def plan(
 
 @command(
     "recsync run sample/etl_jobs/related_items/similar_items",
-    "recsync run --full sample/etl_jobs/user_personalization/for_you",
+    "recsync run --only-users test_profiles.txt sample/etl_jobs/user_personalization/for_you",
 )
 def run(
     folder: Folder,
@@ -74,14 +74,24 @@ def run(
     plan_id: Annotated[
         str | None, typer.Option("--plan", help="Only if everything still is as this plan found it.")
     ] = None,
+    only_users: Annotated[
+        str | None, typer.Option("--only-users", metavar="FILE", help="A trial for these ids, one a line; no commit.")
+    ] = None,
     output: OutputOption = Output.TEXT,
     quiet: QuietOption = False,
     no_color: NoColorOption = False,
 ) -> None:
-    """Compute what changed and publish it, on Spark on this machine. What a guard holds waits for `recsync approve`."""
+    """Compute what changed and publish it, on Spark on this machine. What a guard holds waits for `recsync approve`.
+
+    With --only-users the users of a file are told their whole lists, as a trial: nothing is committed, nobody cleared.
+    """
     voice = Voice(output, quiet, no_color)
     job = work.local_folder(folder)
-    result = work.run_job(job, voice, is_full=full, plan=work.plan_of(job, plan_id) if plan_id else None)
+    if only_users and (full or plan_id):
+        raise work.UsageError("--only-users commits nothing; give it without --full and --plan")
+    users = work.users_of(only_users) if only_users else None
+    plan = work.plan_of(job, plan_id) if plan_id else None
+    result = work.run_job(job, voice, is_full=full, plan=plan, only_users=users)
     for one in result.synced:
         show.synced(one, voice)
     for held in result.held:

@@ -30,9 +30,9 @@ from functions.deliver import Newest, deliver
 from functions.enqueue import EnqueueError, enqueue_part, fan_out
 from glue_jobs import state
 from glue_jobs.errors import ConflictError, StateError
+from glue_jobs.meeting import Meeting
 from glue_jobs.output import WritePlan, together, write_users
 from glue_jobs.proposal import JobRun, Proposal, propose, tell_plan
-from glue_jobs.schemas import Meeting
 from glue_jobs.tables import USER_ARROW, read_table
 from glue_jobs.writers import write_items
 

@@ -10,7 +10,7 @@ from typing import Any
 from cli.simulation.destination import FATAL_ITEM, REFUSED_ITEM
 from glue_jobs.config import JobConfig, parse_config
 from glue_jobs.decorate import Catalogue, item_piece
-from glue_jobs.schemas import Meeting
+from glue_jobs.meeting import Meeting
 
 FIELDS = ("name", "price")
 PREFIX = "recs_"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
@@ -103,13 +103,19 @@ class Ledger:
 
     def open_ranges(self, file: str) -> Iterator[tuple[int, int]]:
         """The runs of lines nothing is known about, as (first, last), both included."""
-        fates, start = self.fates[file], None
-        for line, fate in enumerate([*fates, Fate.DELIVERED]):
-            if fate == Fate.OPEN and start is None:
+        return self.ranges(file, {Fate.OPEN})
+
+    def ranges(self, file: str, wanted: Collection[Fate]) -> Iterator[tuple[int, int]]:
+        """The runs of lines that met one of some fates, as (first, last), both included."""
+        start: int | None = None
+        for line, fate in enumerate(self.fates[file]):
+            if fate in wanted and start is None:
                 start = line
-            elif fate != Fate.OPEN and start is not None:
+            elif fate not in wanted and start is not None:
                 yield start, line - 1
                 start = None
+        if start is not None:
+            yield start, len(self.fates[file]) - 1
 
     def _note(self, receipt: Receipt) -> None:
         fates = self.fates.get(receipt.file)
@@ -123,7 +129,7 @@ class Ledger:
 
 def read_ledger(storage: Storage, manifest: RunManifest) -> Ledger:
     """The fate of every line of a run, from all receipts there are."""
-    return Ledger.of(manifest, _read_receipts(storage, manifest))
+    return Ledger.of(manifest, read_receipts(storage, manifest))
 
 
 def write_receipts(storage: Storage, manifest: RunManifest, receipts: Sequence[Receipt]) -> None:
@@ -133,7 +139,8 @@ def write_receipts(storage: Storage, manifest: RunManifest, receipts: Sequence[R
         storage.put(key, "".join(f"{receipt.to_json()}\n" for receipt in receipts).encode())
 
 
-def _read_receipts(storage: Storage, manifest: RunManifest) -> Iterator[Receipt]:
+def read_receipts(storage: Storage, manifest: RunManifest) -> Iterator[Receipt]:
+    """All receipts of a run, in no order that means anything."""
     for entry in storage.list(layout.receipts(manifest.connector, manifest.run_id)):
         for line in storage.get(entry.key).data.splitlines():
             yield Receipt.model_validate_json(line)

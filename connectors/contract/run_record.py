@@ -12,7 +12,8 @@ from connectors.contract.records import Item
 from connectors.contract.storage import NotFoundError, Storage
 from connectors.contract.wire import VersionedModel, WireModel
 
-Outcome = Literal["committed", "held", "stopped", "planned"]
+# trial: told to some users, and not committed.
+Outcome = Literal["committed", "held", "stopped", "planned", "trial"]
 
 
 class ItemCount(WireModel):

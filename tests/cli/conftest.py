@@ -1,10 +1,11 @@
-"""A job folder with published runs, made without Spark."""
+"""A job folder with published runs, made without Spark; and the command line."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from cli import main
+from cli.emulators.braze import BrazeEmulator
 from connectors.contract import layout
 from connectors.contract.manifest import PartFile, RunManifest
 from connectors.contract.receipts import Fate, read_ledger
@@ -62,3 +65,31 @@ def publish(folder: Path) -> Callable[..., Published]:
         return Published(storage, key, manifest)
 
     return write
+
+
+@pytest.fixture
+def recsync(monkeypatch, capsys):
+    """Type a command: (exit code, stdout, stderr)."""
+
+    def type_in(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["recsync", *map(str, words)])
+        capsys.readouterr()
+        code = main._exit_code()
+        return code, *capsys.readouterr()
+
+    return type_in
+
+
+@pytest.fixture
+def braze(monkeypatch):
+    with BrazeEmulator(api_key="key-canary") as emulator:
+        monkeypatch.setenv("BRAZE_REST_ENDPOINT", emulator.endpoint)
+        monkeypatch.setenv("BRAZE_API_KEY", "key-canary")
+        monkeypatch.setenv("RECSYNC_ALLOW_LOOPBACK", "1")
+        yield emulator
+
+
+@pytest.fixture
+def no_braze(monkeypatch):
+    for name in ("BRAZE_REST_ENDPOINT", "BRAZE_API_KEY", "RECSYNC_ALLOW_LOOPBACK"):
+        monkeypatch.delenv(name, raising=False)

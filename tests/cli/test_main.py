@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from datetime import UTC, datetime
 
 import pytest
 
-from cli import main, run
-from cli.emulators.braze import BrazeEmulator
+from cli import run
 from cli.emulators.braze_account import Answer
 from cli.local_spark import JavaError
 from cli.options import app
@@ -20,35 +18,23 @@ from connectors.contract.storage import StorageError
 from glue_jobs import errors
 from glue_jobs.sync import RunResult, SyncResult
 
-COMMANDS = ["validate", "plan", "run", "deliver", "approve", "discard", "wipe", "status", "runs", "demo", "version"]
-
-
-@pytest.fixture
-def recsync(monkeypatch, capsys):
-    """Type a command: (exit code, stdout, stderr)."""
-
-    def type_in(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["recsync", *map(str, words)])
-        capsys.readouterr()
-        code = main._exit_code()
-        return code, *capsys.readouterr()
-
-    return type_in
-
-
-@pytest.fixture
-def braze(monkeypatch):
-    with BrazeEmulator(api_key="key-canary") as emulator:
-        monkeypatch.setenv("BRAZE_REST_ENDPOINT", emulator.endpoint)
-        monkeypatch.setenv("BRAZE_API_KEY", "key-canary")
-        monkeypatch.setenv("RECSYNC_ALLOW_LOOPBACK", "1")
-        yield emulator
-
-
-@pytest.fixture
-def no_braze(monkeypatch):
-    for name in ("BRAZE_REST_ENDPOINT", "BRAZE_API_KEY", "RECSYNC_ALLOW_LOOPBACK"):
-        monkeypatch.delenv(name, raising=False)
+COMMANDS = [
+    "init",
+    "doctor",
+    "validate",
+    "plan",
+    "run",
+    "deliver",
+    "approve",
+    "discard",
+    "wipe",
+    "status",
+    "runs",
+    "explain",
+    "redeliver",
+    "demo",
+    "version",
+]
 
 
 @pytest.fixture
@@ -379,3 +365,30 @@ def test_a_fault_of_ours_is_not_told_as_a_mistake_of_the_person(recsync, folder,
     job_run(ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
         recsync("run", folder)
+
+
+def test_a_trial_takes_ids_one_a_line(recsync, folder, job_run, monkeypatch, tmp_path):
+    folder.mkdir(parents=True)
+    given = {}
+    monkeypatch.setattr(run, "run_job", lambda folder, voice, **how: given.update(how) or ended())
+    (tmp_path / "users.txt").write_text("\ufeffann\n\n bob \nann\n")
+    assert recsync("run", "--only-users", tmp_path / "users.txt", folder)[0] == 0
+    assert given["only_users"] == ["ann", "bob"]
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "said"),
+    [
+        ("\n", [], "names 0 user(s)"),
+        ("\n".join(map(str, range(1001))), [], "names 1001 user(s); a trial is for 1 to 1000"),
+        (None, [], "cannot be read"),
+        ("ann", ["--full"], "give it without --full"),
+        ("ann", ["--plan", "p"], "give it without --full and --plan"),
+    ],
+)
+def test_a_trial_that_cannot_be_is_named(recsync, folder, tmp_path, text, more, said):
+    folder.mkdir(parents=True)
+    if text is not None:
+        (tmp_path / "users.txt").write_text(text)
+    code, _, err = recsync("run", "--only-users", tmp_path / "users.txt", *more, folder)
+    assert (code, said in err) == (2, True), err

@@ -14,7 +14,7 @@ from glue_jobs import state
 from glue_jobs.approval import approve, discard
 from glue_jobs.errors import OutOfDateError
 from glue_jobs.inputs import changed_since, inputs_of, objects_of
-from glue_jobs.mapping import find_exclusions
+from glue_jobs.pairs import find_exclusions
 
 AT = datetime(2026, 11, 21, 4, tzinfo=UTC)
 RUN = "20261121T040000Z-3f9a2c"

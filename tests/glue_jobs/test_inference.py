@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.contract.storage import LocalStorage
+from glue_jobs.batch_lines import BatchLine, parse_batch_line
 from glue_jobs.dry import DryStorage
 from glue_jobs.errors import ConfigError, NoInputError
-from glue_jobs.inference import BatchLine, find_batch, parse_batch_line, read_batch
+from glue_jobs.inference import find_batch, read_batch
 
 IDS = st.text(min_size=1, max_size=40).filter(lambda text: text.isprintable())
 

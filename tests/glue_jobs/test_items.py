@@ -6,7 +6,8 @@ import pytest
 from connectors.contract.storage import LocalStorage
 from glue_jobs.errors import ConfigError, InputError
 from glue_jobs.item_filter import parse
-from glue_jobs.items import Wanted, check_types, parse_item, read_items
+from glue_jobs.item_lines import Wanted, parse_item
+from glue_jobs.items import check_types, read_items
 
 FIELDS = ["name", "price"]
 WANTED = Wanted(FIELDS)

@@ -14,8 +14,8 @@ from connectors.base import ChangePolicy
 from connectors.contract.storage import LocalStorage
 from glue_jobs.decorate import Catalogue, fingerprint
 from glue_jobs.delta import Rules, Verdict
+from glue_jobs.meeting import Meeting
 from glue_jobs.output import WritePlan, together, write_users
-from glue_jobs.schemas import Meeting
 from glue_jobs.shortlist import ListRules
 from glue_jobs.state import Unacknowledged
 from glue_jobs.tell import TellPlan

@@ -2,8 +2,9 @@
 
 from pyspark.sql.pandas.types import to_arrow_schema
 
-from glue_jobs.items import Wanted, parse_item
-from glue_jobs.schemas import BATCH_LINE, ITEM, MEETING, POSITION, USER, Meeting
+from glue_jobs.item_lines import Wanted, parse_item
+from glue_jobs.meeting import Meeting
+from glue_jobs.schemas import BATCH_LINE, ITEM, MEETING, POSITION, USER
 from glue_jobs.tables import USER_ARROW
 
 

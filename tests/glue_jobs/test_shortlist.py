@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glue_jobs.decorate import Catalogue, item_piece
-from glue_jobs.schemas import Meeting
+from glue_jobs.meeting import Meeting
 from glue_jobs.shortlist import ListRules, Shortlister, figure_names
 
 NOTHING = Meeting(*[None] * len(Meeting._fields))

@@ -230,7 +230,7 @@ class Letters(BrazeConnector):
 
 @pytest.fixture
 def two_connectors(user_personalization, monkeypatch):
-    monkeypatch.setitem(registry._OURS, "letters", "letters:Letters")
+    monkeypatch.setitem(registry.OURS, "letters", "letters:Letters")
     monkeypatch.setitem(sys.modules, "letters", SimpleNamespace(Letters=Letters))
     own = {"acknowledge": "onWrite", "itemMetadataFields": ["name"]}
     user_personalization.config(connectors={"braze": own, "letters": {**own, "attributePrefix": "l_"}})

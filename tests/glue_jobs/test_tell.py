@@ -11,7 +11,7 @@ from connectors.contract.records import SyncRecord
 from glue_jobs.decorate import Catalogue, fingerprint, holdout_fingerprint, item_piece
 from glue_jobs.delta import Rules, Told
 from glue_jobs.holdout import Holdout
-from glue_jobs.schemas import Meeting
+from glue_jobs.meeting import Meeting
 from glue_jobs.shortlist import ListRules
 from glue_jobs.state import Unacknowledged
 from glue_jobs.tell import Teller, TellPlan

@@ -1,0 +1,253 @@
+"""One user's story in one run, as data and in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from connectors.contract.wire import WireModel
+
+# Why a user was told something, or was not.
+VERDICTS: Mapping[str, str] = {
+    "new": "the destination holds nothing for this user, so the whole list is told",
+    "changed": "what is to be told differs from what the destination confirmed",
+    "repeated": "nothing confirms that the destination holds what was sent last, so it is told again",
+    "refreshed": "nothing has changed, but the last send is older than changePolicy.refreshAfterDays",
+    "cleared": "this user left the input, and onUserRemoved is clear",
+    "holdout": "this user is in the holdout and gets no recommendations",
+    "holdoutUnchanged": "this user is in the holdout and was told so before",
+    "unchanged": "the destination confirmed this very content before",
+    "failed": "the line that would have answered failed or cannot be read; so nothing is changed",
+    "resting": "the destination refused this very content three times; it rests until it changes",
+    "gone": "this user left the input and keeps what he has, because onUserRemoved is keep",
+    "forgotten": "this user left the input and the destination confirmed the clear",
+    "empty": "the list is empty, and the destination holds nothing that it would replace",
+}
+# Why an item that was found is not in the list, by the figure of the run that counts it.
+LEFT_OUT: Mapping[str, str] = {
+    "itemsMapped": "the user is mapped to it, and excludeMappedItems is on",
+    "itemsBlocked": "recommendations.blockItems names it",
+    "itemsExcluded": "recommendations.excludeItems has it for this user",
+    "itemsBelowMinScore": "its score is below recommendations.minScore",
+    "itemsFiltered": "recommendations.itemFilter leaves it out",
+    "itemsWithoutMetadata": "there is no metadata for it, and onMissingMetadata is drop",
+    "itemsBeyondMaxItems": "the list is cut at recommendations.maxItems",
+    "usersBelowMinItems": "the list would be shorter than recommendations.minItems, so there is none",
+}
+
+TRIAL = "a trial: it told the users it was given their whole lists, compared with nothing and committed nothing"
+
+
+class ScoredItem(WireModel):
+    """An item, with the recommender's score where it gave one."""
+
+    item_id: str
+    score: float | None = None
+    has_metadata: bool | None = None
+
+
+class AnswerLine(WireModel):
+    """A line of the batch that concerns the user.
+
+    Attributes:
+        line: Its number in the file, from 1.
+        query_item_id: The item it answers for; None when it was made for the user himself.
+        kind: good, failed or broken.
+        counts: Whether it is the one that answers; another one did otherwise.
+    """
+
+    file: str
+    line: int
+    query_item_id: str | None = None
+    kind: str
+    counts: bool
+    reason: str | None = None
+    items: list[ScoredItem] = Field(default_factory=list)
+
+
+class PairLine(WireModel):
+    """A row that maps the user to an item, or keeps one from him. `line` is its number in the file, from 1."""
+
+    file: str
+    line: int
+    item_id: str
+    rank: int | None = None
+
+
+class LeftOut(WireModel):
+    """An item that was found for the user and is not in his list. `reason` is the figure that counts it."""
+
+    item_id: str
+    reason: str
+    meaning: str
+
+
+class Record(WireModel):
+    """A record that was sent.
+
+    Attributes:
+        line: Its line in the part, from 0.
+        fate: delivered, rejected, superseded, deadLettered or waiting.
+        record: What it says, without the user.
+    """
+
+    file: str
+    line: int
+    fate: str
+    code: str = ""
+    reason: str = ""
+    at: datetime | None = None
+    record: dict[str, Any]
+
+
+class Told(WireModel):
+    """What the snapshot says that the user was told.
+
+    Attributes:
+        fingerprint: Of what was sent, hexadecimal; None where nothing confirms it.
+        sent_in: The version that sent it.
+        fate: What became of that send; empty where it is not known any more.
+    """
+
+    op: str
+    item_ids: list[str]
+    fingerprint: str | None
+    sent_in: int
+    sent_at: datetime
+    rejections: int
+    fate: str = ""
+    code: str = ""
+    reason: str = ""
+
+
+class ConnectorStory(WireModel):
+    """The user's story for one connector.
+
+    Attributes:
+        outcome: How the run ended: committed, held or stopped.
+        verdict: Why he was told something, or was not; None where it is not known any more.
+        changed: The fields of his record that differ, where that is known.
+        items: His list.
+        from_fallback: Those of them that no answer holds.
+        before: What he was told before the run; None for nothing.
+        after: What he is taken to have been told, as the run's snapshot has it.
+        sent: His record; None when he was sent nothing.
+        notes: What cannot be told, and why.
+    """
+
+    connector: str
+    outcome: str
+    version: int | None = None
+    verdict: str | None = None
+    meaning: str = ""
+    changed: list[str] = Field(default_factory=list)
+    items: list[ScoredItem] = Field(default_factory=list)
+    from_fallback: list[str] = Field(default_factory=list)
+    left_out: list[LeftOut] = Field(default_factory=list)
+    before: Told | None = None
+    after: Told | None = None
+    sent: Record | None = None
+    notes: list[str] = Field(default_factory=list)
+
+
+class Explanation(WireModel):
+    """One user's story in one run.
+
+    Attributes:
+        user: His alias, or his id where it may be shown.
+        changed_inputs: What the run read and is not what it was.
+    """
+
+    run_id: str
+    user: str
+    started_at: datetime
+    message: str = ""
+    changed_inputs: list[str] = Field(default_factory=list)
+    mapped: list[PairLine] = Field(default_factory=list)
+    excluded: list[PairLine] = Field(default_factory=list)
+    answers: list[AnswerLine] = Field(default_factory=list)
+    connectors: list[ConnectorStory] = Field(default_factory=list)
+
+
+Facts = list[tuple[str, str]]
+
+
+def in_words(told: Explanation) -> list[tuple[str, Facts]]:
+    """The story as a person reads it: what the input says, then each connector; names and what is to be said."""
+    return [
+        (f"{told.user} in run {told.run_id}", _of_input(told)),
+        *((_title(one), _facts(one)) for one in told.connectors),
+    ]
+
+
+def _title(one: ConnectorStory) -> str:
+    version = f", version {one.version}" if one.version else ""
+    return f"{one.connector}: {one.outcome}{version}"
+
+
+def _of_input(told: Explanation) -> Facts:
+    """What the input says of the user."""
+    facts = [("stopped", told.message)] if told.message else []
+    facts += [("has changed", address) for address in told.changed_inputs]
+    facts += [("mapped to", f"{one.item_id}{_ranked(one)}  ({_place(one)})") for one in told.mapped]
+    facts += [("never gets", f"{one.item_id}  ({_place(one)})") for one in told.excluded]
+    facts += [(_said(one), f"{_listed(one.items) or one.reason or 'nothing'}  ({_place(one)})") for one in told.answers]
+    return facts or [("input", "names this user nowhere")]
+
+
+def _place(one: PairLine | AnswerLine) -> str:
+    return f"{one.file}, line {one.line}"
+
+
+def _ranked(one: PairLine) -> str:
+    return "" if one.rank is None else f", rank {one.rank}"
+
+
+def _said(one: AnswerLine) -> str:
+    """What a line of the batch is to the user."""
+    whose = f"{one.query_item_id} " if one.query_item_id else ""
+    return f"{whose}{'answered' if one.kind == 'good' and one.counts else one.kind if one.counts else 'repeated'}"
+
+
+def _facts(one: ConnectorStory) -> Facts:
+    """What is told of a connector."""
+    verdict = [("verdict", ": ".join(filter(None, (one.verdict or "none", one.meaning))))] if one.meaning else []
+    return [
+        *(("left out", f"{left.item_id}: {left.meaning}") for left in one.left_out),
+        *(("filled up", item) for item in one.from_fallback),
+        *(("no metadata", item.item_id) for item in one.items if item.has_metadata is False),
+        *([("before", _was(one.before))] if one.before else [("before", "nothing is known to be told")]),
+        *([("list", _listed(one.items))] if one.items else []),
+        *verdict,
+        *([("differs", ", ".join(one.changed))] if one.changed else []),
+        *([("record", _shown(one.sent)), ("became", _fate(one.sent))] if one.sent else [("record", "none was sent")]),
+        *(("note", note) for note in one.notes),
+    ]
+
+
+def _listed(items: list[ScoredItem]) -> str:
+    return " ".join(one.item_id if one.score is None else f"{one.item_id} ({one.score:g})" for one in items)
+
+
+def _was(told: Told) -> str:
+    """What was told before, when, and what became of it."""
+    what = f"{told.op} {' '.join(told.item_ids)}".strip()
+    mark = f"fingerprint {told.fingerprint}" if told.fingerprint else "nobody knows whether it arrived"
+    became = ": ".join(filter(None, (told.fate, told.code, told.reason)))
+    refused = f"refused {told.rejections} time(s)" if told.rejections else ""
+    said = f"in version {told.sent_in}, {told.sent_at:%Y-%m-%d %H:%M} UTC"
+    return "; ".join(filter(None, (f"{what}  {said}", mark, became, refused)))
+
+
+def _shown(sent: Record) -> str:
+    return f"{json.dumps(sent.record, ensure_ascii=False)}  ({sent.file}, line {sent.line})"
+
+
+def _fate(sent: Record) -> str:
+    """What became of a record."""
+    at = f" at {sent.at:%Y-%m-%d %H:%M} UTC" if sent.at else ""
+    return ": ".join(filter(None, (sent.fate + at, sent.code, sent.reason)))

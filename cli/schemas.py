@@ -1,0 +1,34 @@
+"""Writes the JSON Schemas that are published with the code: python -m cli.schemas FOLDER."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from connectors import registry
+from glue_jobs.config_schema import config_schema
+
+FOLDER = Path(__file__).parents[1] / "schemas"
+# File name → what makes its content.
+SCHEMAS: Mapping[str, Callable[[], Mapping[str, Any]]] = {
+    "config.v1.json": lambda: config_schema(registry.OURS),
+}
+
+
+def as_text(schema: Mapping[str, Any]) -> str:
+    """A schema as it stands in its file."""
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def write(folder: Path) -> None:
+    """Write every schema."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, make in SCHEMAS.items():
+        (folder / name).write_text(as_text(make()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)

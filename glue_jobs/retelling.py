@@ -1,0 +1,251 @@
+"""A run told again for one user, without Spark: the state before it, its input, and the same Teller.
+
+What comes of it is only worth something where it is what the run left: see `agrees`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from connectors import registry
+from connectors.contract import layout
+from connectors.contract.manifest import Pointer, RunManifest
+from connectors.contract.storage import NotFoundError, Storage
+from glue_jobs import item_filter, state
+from glue_jobs.decorate import metadata_fields
+from glue_jobs.delta import Told, Verdict
+from glue_jobs.item_lines import Wanted
+from glue_jobs.lookup import RunFiles, UserInput, pieces_of
+from glue_jobs.meeting import Meeting
+from glue_jobs.proposal import JobRun, settings_digest, tell_plan
+from glue_jobs.ranking import RankedList, best_scores
+from glue_jobs.shortlist import Shortlister
+from glue_jobs.state import Committed
+from glue_jobs.tables import ITEMS_ARROW, USER_ARROW
+from glue_jobs.tell import Teller, Telling, TellPlan
+
+_ITEMS = "items.parquet"
+# Files of a snapshot folder that hold the same users twice: cleared, and as they were where no clear was sent.
+_CLEARS, _WITHHELD = "-clear.parquet", "-withheld.parquet"
+
+
+class UnknownStateError(Exception):
+    """What stood before or after a run is not there any more, or does not say one thing."""
+
+
+@dataclass(frozen=True)
+class Before:
+    """What stood when a run began.
+
+    Attributes:
+        told: The user's row of the snapshot.
+    """
+
+    committed: Committed
+    told: Told | None
+
+
+@dataclass(frozen=True)
+class Retold:
+    """A run told again for one user.
+
+    Attributes:
+        left_out: What was found for him and is not in his list: (item id, the figure it counts under).
+        without_metadata: Items of his list for which there is none.
+        scores: The recommender's score of an item, where it gave one.
+    """
+
+    plan: TellPlan
+    telling: Telling
+    left_out: Sequence[tuple[str, str]]
+    without_metadata: Sequence[str]
+    scores: dict[str, float]
+
+
+def state_before(storage: Storage, manifest: RunManifest) -> tuple[Committed, RunManifest | None]:
+    """What was committed when a run began, and the manifest of that; nothing before the first commit.
+
+    The pointer of that time is gone; what of it matters here follows from the manifest it published.
+
+    Raises:
+        UnknownStateError: That manifest is not there, or cannot be read by this release.
+    """
+    if manifest.previous_version is None:
+        return Committed(), None
+    found = manifest_of(storage, manifest.connector, manifest.previous_version)
+    return Committed(_pointer_of(found)), found
+
+
+def manifest_of(storage: Storage, connector: str, version: int) -> RunManifest:
+    """What a version published.
+
+    Raises:
+        UnknownStateError: It is not there.
+    """
+    keys = {layout.manifest(connector, run_id) for run_id in _runs_of(storage, connector, version)}
+    found = [one for key in sorted(keys) if (one := state.read_manifest(storage, key)) and one.version == version]
+    if len(found) != 1:
+        raise UnknownStateError(f"what version {version} told is not known any more: its manifest is not there")
+    return found[0]
+
+
+def _runs_of(storage: Storage, connector: str, version: int) -> set[str]:
+    """The runs that left a snapshot of a version: one of them committed it."""
+    folder = layout.pointer(connector).rpartition("/")[0] + "/"
+    names = (entry.key.removeprefix(folder).partition("/")[0] for entry in storage.list(folder))
+    return {name.partition("-")[2] for name in names if name.partition("-")[0] == str(version)}
+
+
+def _pointer_of(manifest: RunManifest) -> Pointer:
+    """The pointer that a run swapped in, without its files."""
+    connector = manifest.connector
+    try:
+        options = registry.connector_class(connector).options_model.model_validate(manifest.options)
+    except ValidationError as error:
+        raise UnknownStateError(f"the settings of version {manifest.version} are of another release") from error
+    return Pointer(
+        version=manifest.version,
+        run_id=manifest.run_id,
+        manifest=layout.manifest(connector, manifest.run_id),
+        snapshot=[],
+        settings=settings_digest(options).hex(),
+        compare=options.change_policy.compare,
+        compare_first=options.change_policy.k,
+    )
+
+
+def told_by(storage: Storage, manifest: RunManifest, user_id: str) -> Told | None:
+    """A user's row of the snapshot that a run left; None where it has none for him.
+
+    Raises:
+        UnknownStateError: The snapshot is gone, or it holds several rows for him.
+    """
+    found: list[Told] = []
+    for key in _snapshot(storage, manifest):
+        table = pq.read_table(io.BytesIO(storage.get(key).data), schema=USER_ARROW, filters=[("userId", "=", user_id)])
+        found += [one for row in table.to_pylist() if (one := _told(row)) not in found]
+    if len(found) > 1:
+        raise UnknownStateError(f"the snapshot of version {manifest.version} holds several rows for this user")
+    return found[0] if found else None
+
+
+def users_told(storage: Storage, manifest: RunManifest) -> Iterator[str]:
+    """Everyone in the snapshot that a run left."""
+    for key in _snapshot(storage, manifest):
+        table = pq.read_table(io.BytesIO(storage.get(key).data), columns=["userId"])
+        yield from table["userId"].to_pylist()
+
+
+def _snapshot(storage: Storage, manifest: RunManifest) -> list[str]:
+    """The files of a run's snapshot. Those of attempts that lost say the same as those that won."""
+    folder = f"{layout.snapshot(manifest.connector, manifest.version, manifest.run_id)}/"
+    other = _CLEARS if manifest.counts.get("clearsWithheld") else _WITHHELD
+    keys = [entry.key for entry in storage.list(folder)]
+    if not keys and manifest.counts.get("users"):
+        raise UnknownStateError(f"the snapshot of version {manifest.version} is not there any more")
+    return [key for key in keys if not key.endswith((other, f"/{_ITEMS}"))]
+
+
+def _told(row: dict[str, Any]) -> Told:
+    return Told(
+        row["op"],
+        row["itemIds"] or [],
+        row["fingerprint"],
+        row["sentIn"],
+        row["sentAt"],
+        row["rejections"] or 0,
+        bool(row["isMarked"]),
+    )
+
+
+def retell(
+    run: JobRun,
+    connector: str,
+    user_id: str,
+    found: UserInput,
+    files: RunFiles,
+    before: Before,
+) -> Retold:
+    """Tell a user again what a run told him.
+
+    Args:
+        run: The run as it was; its settings have to be those of then.
+        found: What the input says of him.
+
+    Raises:
+        StateError: What became of the version before cannot be read.
+    """
+    lists = run.config.recommendations
+    wanted = Wanted(
+        metadata_fields(run.config.connectors[connector].item_fields(), scored=lists.include_scores),
+        item_filter.parse(lists.item_filter) if lists.item_filter else None,
+    )
+    items = {item for one in found.meetings for item in one.item_ids or ()} | set(lists.fallback)
+    pieces = pieces_of(items, files, wanted)
+    known = _known_items(run, connector, before.committed.pointer)
+    catalogue = replace(wanted.catalogue(pieces, scored=lists.include_scores), known=known)
+    plan = tell_plan(run, connector, before.committed)
+    telling = Teller(plan, catalogue).tell(user_id, [*found.meetings, *_meeting(user_id, before.told)])
+    unknown = [item for item in telling.items if catalogue.is_read and catalogue.lacks_metadata(item)]
+    left_out = Shortlister(plan.lists, catalogue).left_out(found.meetings)
+    scores = best_scores([RankedList(one.item_ids or [], one.scores) for one in found.meetings])
+    return Retold(plan, telling, left_out, unknown, scores)
+
+
+def _known_items(run: JobRun, connector: str, pointer: Pointer | None) -> dict[str, bytes] | None:
+    """The items as the run before knew them; None when it kept none, or they do not count."""
+    if pointer is None or run.is_full:
+        return None
+    key = f"{layout.snapshot(connector, pointer.version, pointer.run_id)}/{_ITEMS}"
+    try:
+        table = pq.read_table(io.BytesIO(run.storage.get(key).data), schema=ITEMS_ARROW)
+    except NotFoundError:
+        return None
+    return dict(zip(table["itemId"].to_pylist(), table["hashes"].to_pylist(), strict=True))
+
+
+def _meeting(user_id: str, told: Told | None) -> list[Meeting]:
+    """His row of the snapshot, as it meets what is said of him today."""
+    if told is None:
+        return []
+    return [
+        Meeting(
+            user_id,
+            "told",
+            False,
+            item_ids=list(told.item_ids),
+            op=told.op,
+            fingerprint=told.fingerprint,
+            sent_in=told.sent_in,
+            sent_at=told.sent_at,
+            rejections=told.rejections,
+            is_marked=told.is_marked,
+        )
+    ]
+
+
+def agrees(telling: Telling, *, line: bytes | None, told: Told | None, withheld: bool) -> bool:
+    """Whether a telling is what the run left: the same record, and the same row of the snapshot.
+
+    Args:
+        line: His record, as it stands in the run's parts.
+        told: His row of the run's snapshot.
+        withheld: Whether the run sent no clears.
+    """
+    is_withheld = withheld and telling.verdict is Verdict.CLEARED
+    kept = telling.was if is_withheld else telling.kept
+    return (None if is_withheld else telling.line) == line and _plain(kept) == _plain(told)
+
+
+def _plain(told: Told | None) -> tuple[object, ...] | None:
+    if told is None:
+        return None
+    sent: datetime = told.sent_at
+    return told.op, list(told.item_ids), told.fingerprint, told.sent_in, sent, told.rejections, told.is_marked

@@ -1,0 +1,323 @@
+"""One user's story: told by the run's own code, and held against what the run left. With Spark, once a module."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from cli.explain import explain
+from cli.explanation import LEFT_OUT, VERDICTS, in_words
+from cli.run import UsageError
+from connectors.contract import layout
+from connectors.contract.aliases import alias, alias_key
+from connectors.contract.layout import JobFolder
+from connectors.contract.receipts import Receipt, Rejection, write_receipts
+from connectors.contract.storage import LocalStorage
+from glue_jobs import shortlist, state, sync
+from glue_jobs.delta import Verdict
+from glue_jobs.holdout import Holdout
+from glue_jobs.shortlist import BEYOND_MAX
+
+ROOT = Path(__file__).parents[2]
+NOW = datetime(2026, 11, 21, 4, tzinfo=UTC)
+USERS = ("una", "pia", "fil", "rex", "res", "hol")
+SALT = next(
+    str(salt)
+    for salt in range(10_000)
+    if [user for user in USERS if Holdout(percent=20, salt=str(salt)).holds(user)] == ["hol"]
+)
+SHOP = {"1": 10, "2": 20, "3": 30, "sold": 5}
+
+
+class Shop:
+    """A job folder, its nights, and a destination that refuses some users."""
+
+    def __init__(self, path: Path, spark) -> None:
+        self.storage, self.spark, self.nights = LocalStorage(path), spark, 0
+        self.folder = JobFolder.parse(str(path))
+
+    def write(self, key: str, *lines: object) -> None:
+        texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+        self.storage.put(key, "\n".join([*texts, ""]).encode())
+
+    def config(self, lists, **braze) -> None:
+        own = {"itemMetadataFields": ["price"], **braze}
+        raw = {"version": 1, "batchInferencePath": "input/batch/", "guards": {"maxBadLinePct": None}}
+        self.write("config.json", {**raw, "recommendations": lists, "connectors": {"braze": own}})
+
+    def items(self, **prices: float) -> None:
+        items = [
+            {"id": item, "price": price, "stock": 0 if item == "sold" else 3}
+            for item, price in {**SHOP, **prices}.items()
+        ]
+        self.write("input/item_metadata/items.json", *items)
+
+    def night(self, refused: tuple[str, ...] = ()) -> str:
+        """Run, and have the destination answer; gives the run's id."""
+        at = NOW + timedelta(days=self.nights)
+        self.nights += 1
+        result = sync.run(self.spark, self.folder, now=at, report=lambda text: None)
+        assert not result.stopped, result.stopped
+        for one in result.synced:
+            self.answer(state.read_manifest(self.storage, one.manifest), refused)
+        return result.record.run_id
+
+    def answer(self, manifest, refused) -> None:
+        for file in manifest.files:
+            lines = gzip.decompress(self.storage.get(file.key).data).splitlines()
+            users = [json.loads(line)["userId"] for line in lines]
+            rejected = [
+                Rejection(line=number, user_id=user, code="refused_by_braze", reason=f"no profile of {user} here")
+                for number, user in enumerate(users)
+                if user in refused
+            ]
+            receipt = Receipt(
+                file=file.key,
+                first_line=0,
+                last_line=len(users) - 1,
+                outcome="settled",
+                rejected=rejected,
+                at=manifest.created_at + timedelta(minutes=5),
+            )
+            write_receipts(self.storage, manifest, [receipt])
+
+
+def for_user(user, *items):
+    scores = [round(0.9 - 0.1 * rank, 1) for rank in range(len(items))]
+    return {"input": {"userId": user}, "output": {"recommendedItems": list(items), "scores": scores}, "error": None}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory, spark) -> Shop:
+    """Four nights of a shop: one user refused three times rests in the fourth."""
+    made = Shop(tmp_path_factory.mktemp("explain") / "etl_jobs/user_personalization/demo", spark)
+    made.config({"maxItems": 2, "itemFilter": "stock > 0", "holdout": {"percent": 20, "salt": SALT}})
+    made.items()
+    lines = [for_user("una", "1"), for_user("fil", "sold", "1", "3"), for_user("res", "3"), for_user("hol", "1")]
+    made.write("input/batch/a.out", *lines, for_user("pia", "2", "unknown"))
+    for _ in range(3):
+        made.night(refused=("res",))
+    made.write("input/batch/a.out", for_user("una", "1"), for_user("res", "3"), for_user("hol", "1"))
+    made.write("input/batch/b.out", for_user("fil", "sold", "1", "3", "2"), for_user("pia", "2", "unknown"), lines[1])
+    made.write("input/batch/c.out", for_user("rex", "3", "1"), {"input": {"userId": "kim"}, "error": "kim is unknown"})
+    made.items(**{"2": 19})
+    made.night(refused=("rex",))
+    return made
+
+
+def story(shop, user, **how):
+    (told,) = explain(shop.folder, user, **how).connectors
+    assert told.notes == []
+    return told
+
+
+def test_an_unchanged_user_was_told_this_before(shop):
+    told = story(shop, "una")
+    assert (told.verdict, told.sent) == ("unchanged", None)
+    assert (told.before.item_ids, told.before.sent_in, told.before.fate) == (["1"], 1, "delivered")
+    assert told.before.fingerprint == told.after.fingerprint
+
+
+def test_a_user_changed_by_price_only_is_told_so_with_the_record_and_its_fate(shop):
+    told = story(shop, "pia")
+    assert (told.verdict, told.changed) == ("changed", ["price"])
+    assert told.before.item_ids == ["2", "unknown"]
+    assert [(one.item_id, one.score, one.has_metadata) for one in told.items] == [
+        ("2", 0.9, True),
+        ("unknown", 0.8, False),
+    ]
+    assert told.sent.record["recommendations"][0] == {"itemId": "2", "price": 19}
+    assert (told.sent.fate, told.sent.code, "userId" in told.sent.record) == ("delivered", "", False)
+    assert told.before.fingerprint != told.after.fingerprint
+
+
+def test_what_filters_and_limits_left_out_stands_with_its_reason(shop):
+    told = story(shop, "fil")
+    assert [(one.item_id, one.reason) for one in told.left_out] == [("sold", "itemsFiltered"), ("2", BEYOND_MAX)]
+    assert "itemFilter" in told.left_out[0].meaning
+    assert [one.item_id for one in told.items] == ["1", "3"]
+
+
+def test_the_lines_of_the_batch_that_concern_a_user_are_named(shop):
+    answers = explain(shop.folder, "fil").answers
+    assert [(Path(one.file).name, one.line, one.counts) for one in answers] == [("b.out", 1, True), ("b.out", 3, False)]
+    assert [item.score for item in answers[0].items] == [0.9, 0.8, 0.7, 0.6]
+
+
+def test_a_user_whom_the_destination_refused_is_told_why(shop):
+    told = story(shop, "rex")
+    name = alias(alias_key(shop.storage), "rex")
+    assert (told.verdict, told.sent.fate, told.sent.code) == ("new", "rejected", "refused_by_braze")
+    assert told.sent.reason == f"no profile of {name} here"
+    assert story(shop, "rex", show_ids=True).sent.reason == "no profile of rex here"
+
+
+def test_a_resting_user_is_told_what_was_refused_and_how_often(shop):
+    told = story(shop, "res")
+    assert (told.verdict, told.sent) == ("resting", None)
+    assert (told.before.sent_in, told.before.fate, told.before.code) == (3, "rejected", "refused_by_braze")
+    assert told.after.rejections == 3
+
+
+def test_a_user_in_the_holdout_gets_nothing_and_it_is_said(shop):
+    told = story(shop, "hol")
+    assert (told.verdict, told.items, told.sent, told.before.op) == ("holdoutUnchanged", [], None, "holdout")
+
+
+def test_a_user_whose_line_failed_and_one_whom_nobody_knows(shop):
+    failed = explain(shop.folder, "kim")
+    assert (failed.answers[0].kind, failed.connectors[0].verdict) == ("failed", None)
+    assert failed.answers[0].reason == f"{failed.user} is unknown"
+    assert "no list for this user" in failed.connectors[0].meaning
+    nobody = explain(shop.folder, "nobody")
+    assert (nobody.answers, nobody.connectors[0].sent, nobody.connectors[0].before) == ([], None, None)
+
+
+def test_an_older_run_is_told_while_its_input_is_what_it_was(shop):
+    first = min(entry.key.split("/")[1] for entry in shop.storage.list("runs/") if entry.key.endswith("run.json"))
+    told = explain(shop.folder, "pia", first)
+    assert {Path(address).name for address in told.changed_inputs} == {"a.out", "items.json"}
+    (braze,) = told.connectors
+    assert (braze.verdict, braze.sent.fate, braze.before) == (None, "delivered", None)
+    assert braze.notes == ["why is not known any more: what the run read is not what it was"]
+    assert braze.sent.record["recommendations"][0]["price"] == 20
+
+
+def test_an_alias_finds_its_user_and_the_answer_never_names_him_unasked(shop):
+    name = alias(alias_key(shop.storage), "pia")
+    told = explain(shop.folder, name)
+    assert (told.user, told.connectors[0].verdict) == (name, "changed")
+    assert "pia" not in told.to_json()
+    assert explain(shop.folder, name, show_ids=True).user == "pia"
+    with pytest.raises(UsageError, match="knows no user by the alias u-0123456789"):
+        explain(shop.folder, "u-0123456789")
+
+
+def test_a_run_that_is_not_there_is_named(shop, tmp_path):
+    with pytest.raises(UsageError, match="run 20260101T000000Z-abcdef left no record"):
+        explain(shop.folder, "una", "20260101T000000Z-abcdef")
+
+
+def test_what_the_run_did_not_leave_is_never_told(shop):
+    """Receipts that came after the run would have it decide otherwise: then only what it left is told."""
+    manifest = state.read_manifest(shop.storage, layout.manifest("braze", explain(shop.folder, "una").run_id))
+    third = next(
+        found
+        for entry in shop.storage.list("output/braze/")
+        if entry.key.endswith("_manifest.json")
+        and (found := state.read_manifest(shop.storage, entry.key)).version == manifest.version - 1
+    )
+    folder = layout.receipts("braze", third.run_id)
+    kept = {entry.key: shop.storage.get(entry.key).data for entry in shop.storage.list(folder)}
+    for key in kept:
+        shop.storage.delete(key)
+    try:
+        (told,) = explain(shop.folder, "res").connectors
+        assert told.verdict is None
+        assert "would leave something else" in told.notes[0]
+        assert told.after.rejections == 3
+    finally:
+        for key, data in kept.items():
+            shop.storage.put(key, data)
+
+
+def test_a_damaged_part_is_said_and_the_rest_is_told(shop):
+    (told,) = explain(shop.folder, "rex").connectors
+    part = told.sent.file
+    whole = shop.storage.get(part).data
+    shop.storage.put(part, whole[:20])
+    try:
+        (told,) = explain(shop.folder, "rex").connectors
+        assert (told.sent, told.verdict, told.after.op) == (None, None, "upsert")
+        assert "gone or damaged" in told.notes[0]
+    finally:
+        shop.storage.put(part, whole)
+
+
+def test_words_stand_for_every_verdict_and_every_figure_of_a_list():
+    assert set(VERDICTS) == set(map(str, Verdict))
+    counted = {"linesDuplicate", "mappingDuplicates", "itemsRanked", "itemsFromFallback"}
+    assert set(LEFT_OUT) == {*shortlist.figure_names(), BEYOND_MAX} - counted
+
+
+def test_a_person_reads_the_story_in_order(shop):
+    words = in_words(explain(shop.folder, "pia"))
+    (_, said), (title, facts) = words
+    assert title == "braze: committed, version 4"
+    assert [name for name, _ in said] == ["answered"]
+    assert [name for name, _ in facts] == ["no metadata", "before", "list", "verdict", "differs", "record", "became"]
+
+
+@pytest.mark.parametrize("module", ["cli.explain", "cli.main"])
+def test_explaining_needs_neither_spark_nor_java(shop, module):
+    script = f"""
+import sys, {module}
+sys.argv = ["recsync", "explain", {shop.folder.root!r}, "--user", "una", "--output", "json"]
+from cli import main
+code = main._exit_code()
+assert "pyspark" not in sys.modules and "py4j" not in sys.modules
+sys.exit(code)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env={"PATH": ""}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, json.loads(done.stdout)["connectors"][0]["verdict"]) == (0, "unchanged"), done.stderr
+
+
+@pytest.fixture(scope="module")
+def mapped(tmp_path_factory, spark) -> Iterator[Shop]:
+    """A related_items job with a user of two items, one who left, and one whose clear waits."""
+    made = Shop(tmp_path_factory.mktemp("explain") / "etl_jobs/related_items/demo", spark)
+    made.config({"relatedItems": {"excludeMappedItems": True}, "excludeItems": "input/bought/"}, onUserRemoved="clear")
+    made.items()
+    made.write("input/bought/b.csv", "USER_ID,ITEM_ID", "ann,3")
+    answers = [("9", "1", "2"), ("8", "3", "9")]
+    made.write("input/batch/a.out", *[{"input": {"itemId": q}, "output": {"recommendedItems": i}} for q, *i in answers])
+    made.write("input/user_item_mapping/m.csv", "USER_ID,ITEM_ID,RANK", "ann,8,2", "ann,9,1", "bob,9,", "cid,9,")
+    made.night()
+    made.write("input/user_item_mapping/m.csv", "USER_ID,ITEM_ID,RANK", "ann,8,2", "ann,9,1", "dan,7,", ",9,")
+    made.night()
+    return made
+
+
+def test_the_mapping_rows_that_led_to_a_list_stand_in_their_order(mapped):
+    told = explain(mapped.folder, "ann")
+    assert [(one.item_id, one.rank, one.line) for one in told.mapped] == [("9", 1, 3), ("8", 2, 2)]
+    assert [(one.query_item_id, one.line) for one in told.answers] == [("9", 1), ("8", 2)]
+    assert [(one.item_id, one.line) for one in told.excluded] == [("3", 2)]
+    (braze,) = told.connectors
+    assert [(one.item_id, one.reason) for one in braze.left_out] == [("9", "itemsMapped"), ("3", "itemsExcluded")]
+    assert (braze.verdict, [one.item_id for one in braze.items]) == ("unchanged", ["1", "2"])
+
+
+def test_a_clear_that_was_withheld_is_told_as_that(mapped):
+    told = story(mapped, "bob")
+    assert (told.verdict, told.sent, told.after.op) == ("cleared", None, "upsert")
+    assert "withheld" in told.meaning
+
+
+def test_a_user_mapped_to_an_item_that_nothing_answers_for_has_no_list(mapped):
+    told = explain(mapped.folder, "dan")
+    assert ([one.item_id for one in told.mapped], told.answers) == (["7"], [])
+    assert told.connectors[0].verdict is None
+
+
+def test_nobody_is_named_on_a_terminal_unless_it_is_asked_for(mapped, recsync):
+    """That the answer holds no user is seen by the canaries of all tests."""
+    code, out, _ = recsync("explain", mapped.folder.root, "--user", "ann")
+    assert code == 0
+    assert out.startswith(alias(alias_key(mapped.storage), "ann"))
+    assert "  mapped to   9, rank 1  (" in out
+
+
+@pytest.mark.shows("users", reason="that is what --show-ids is for")
+def test_a_person_may_ask_for_the_id(mapped, recsync):
+    _, out, _ = recsync("explain", mapped.folder.root, "--user", "ann", "--show-ids")
+    assert out.startswith("ann in run ")
