@@ -69,7 +69,7 @@ class Voice:
             return
         table = Table(title=Text(printable(title), style="bold"), title_justify="left")
         for position, name in enumerate(columns):
-            table.add_column(name, justify="right" if position else "left")
+            table.add_column(name, justify="right" if position else "left", no_wrap=not position)
         for row in rows:
             table.add_row(*(Text(printable(_shown(cell))) for cell in row))
         self._out.print(table)

@@ -1,0 +1,192 @@
+"""status, runs, approve, discard, wipe as a person types them: what is printed, the exit code, and no Spark."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from cli import main
+from connectors.contract import layout
+from connectors.contract.held import GuardReading, Held, hold
+from connectors.contract.manifest import Pointer
+from connectors.contract.receipts import Receipt, Rejection, write_receipts
+from connectors.contract.run_record import ConnectorRecord, RunRecord, write_record
+from connectors.contract.storage import LocalStorage
+from glue_jobs import state
+from glue_jobs.delta import Told
+from glue_jobs.writers import SnapshotWriter
+
+AT = datetime(2026, 11, 21, 4, tzinfo=UTC)
+RUN, NEXT = "20261121T040001Z-3f9a2c", "20261122T040000Z-000001"
+CONFIG = {"version": 1, "batchInferencePath": "input/batch/", "connectors": {"braze": {"payloadShape": "ids"}}}
+# Leaves no way to Spark, as on a machine that has none.
+WITHOUT_SPARK = "import sys; sys.modules.update(pyspark=None, py4j=None); from cli.main import main; main()"
+
+
+@pytest.fixture
+def recsync(monkeypatch, capsys):
+    def type_in(*words):
+        monkeypatch.setattr(sys, "argv", ["recsync", *map(str, words)])
+        capsys.readouterr()
+        code = main._exit_code()
+        return code, *capsys.readouterr()
+
+    return type_in
+
+
+@pytest.fixture
+def job(publish, folder):
+    """A job whose first run was committed, published and delivered but for one of its three records."""
+    run = publish(["ann", "bob", "cleo"])
+    storage = LocalStorage(folder)
+    storage.put("config.json", json.dumps(CONFIG).encode())
+    writer = SnapshotWriter(storage, f"{layout.snapshot('braze', 1, RUN)}/0.parquet")
+    for user in ("ann", "bob", "cleo"):
+        writer.write(user, Told("upsert", ["106"], 7, 1, AT))
+    pointer = Pointer(version=1, run_id=RUN, manifest=run.key, snapshot=writer.close(), attributes=["itemId"])
+    state.commit(storage, "braze", state.Committed(), pointer)
+    refused = Rejection(line=1, user_id="bob", code="refused", reason="no")
+    receipt = Receipt(
+        file=run.manifest.files[0].key, first_line=0, last_line=1, outcome="settled", rejected=[refused], at=AT
+    )
+    write_receipts(storage, run.manifest, [receipt])
+    done = ConnectorRecord(connector="braze", outcome="committed", version=1, counts={"records": 3, "users": 3})
+    write_record(
+        storage,
+        layout.run_record(RUN),
+        RunRecord(run_id=RUN, job="demo", started_at=AT, finished_at=AT, exit_code=0, connectors=[done]),
+    )
+    return run
+
+
+def held(job, run_id=NEXT):
+    """Hold a second run."""
+    storage, key = job.storage, layout.manifest("braze", run_id)
+    tag = state.read_pointer(storage, "braze").tag
+    reading = GuardReading(name="maxCleared", number=3, limit=1, is_breached=True, note="3 of 3 users lose it")
+    made = Held(
+        connector="braze",
+        run_id=run_id,
+        tag=tag,
+        pointer=Pointer(version=2, run_id=run_id, manifest=key, snapshot=[]),
+        manifest=job.manifest.model_copy(update={"version": 2, "run_id": run_id, "counts": {"records": 3}}),
+        guards=[reading],
+        inputs=[],
+        held_at=AT,
+    )
+    hold(storage, made)
+    return made
+
+
+def test_status_says_what_became_of_the_committed_run(recsync, job, folder):
+    code, out, err = recsync("status", folder, "--output", "json")
+    (braze,) = json.loads(out)["connectors"]
+    assert code == 5
+    assert braze["records"] == {"delivered": 1, "rejected": 1, "superseded": 0, "deadLettered": 0, "waiting": 1}
+    assert (braze["version"], braze["users"], braze["published"], braze["held"]) == (1, 3, True, None)
+    assert err.splitlines()[-1] == f"next: recsync deliver {folder}"
+
+
+def test_status_warns_of_what_is_held_and_names_the_command(recsync, job, folder):
+    held(job)
+    _, out, err = recsync("status", folder)
+    assert "version 1, run 20261121T040001Z-3f9a2c" in out
+    assert f"run {NEXT} is held since 2026-11-21 04:00 UTC" in err
+    assert err.splitlines()[-1] == f"next: recsync approve --connector braze {folder}"
+
+
+def test_status_says_that_a_commit_was_never_published(recsync, job, folder):
+    job.storage.delete(job.key)
+    _, out, err = recsync("status", folder, "--output", "json")
+    assert json.loads(out)["connectors"][0]["published"] is False
+    assert "was committed and never published" in err
+
+
+def test_status_of_a_damaged_state_names_the_repair(recsync, job, folder):
+    job.storage.put(layout.pointer("braze"), b"{")
+    _, _, err = recsync("status", folder)
+    assert err.splitlines()[-1] == f"next: recsync run --full {folder}"
+
+
+def test_status_of_a_job_that_has_not_run_says_so(recsync, folder):
+    folder.mkdir(parents=True)
+    code, _, err = recsync("status", folder)
+    assert (code, err.splitlines()) == (0, ["· this job has not run yet", f"next: recsync run {folder}"])
+
+
+def test_runs_lists_the_newest_first(recsync, job, folder):
+    record = RunRecord(run_id=NEXT, job="demo", started_at=AT, finished_at=AT, exit_code=1, message="no usable line")
+    write_record(job.storage, layout.run_record(NEXT), record)
+    code, out, _ = recsync("runs", folder)
+    told = " ".join(out.replace("│", " ").split())
+    assert code == 0
+    assert told.index(NEXT) < told.index("stopped") < told.index(RUN) < told.index("committed")
+    assert "usable" in told
+    assert len(json.loads(recsync("runs", folder, "--limit", "1", "--output", "json")[1])["runs"]) == 1
+
+
+def test_approve_without_a_terminal_needs_a_yes(recsync, job, folder):
+    held(job)
+    code, _, err = recsync("approve", folder)
+    assert code == 2
+    assert "give --yes" in err
+    assert state.read_pointer(job.storage, "braze").version == 1
+
+
+def test_approve_publishes_what_is_held_and_says_what_comes_next(recsync, job, folder):
+    held(job)
+    code, out, err = recsync("approve", "--yes", folder)
+    assert code == 0
+    assert "maxCleared" in out
+    assert err.splitlines()[-1] == f"next: recsync deliver {folder}"
+    assert state.read_pointer(job.storage, "braze").version == 2
+    assert recsync("approve", "--yes", folder)[0] == 4
+
+
+@pytest.mark.parametrize("command", ["approve", "discard"])
+def test_another_run_than_the_one_that_is_held_exits_4(recsync, job, folder, command):
+    held(job)
+    code, _, err = recsync(command, "--yes", "--run", RUN, folder)
+    assert (code, err) == (4, f"error: run {RUN} is not held; run {NEXT} is\n")
+
+
+def test_discard_forgets_what_is_held(recsync, job, folder):
+    held(job)
+    assert recsync("discard", "--yes", folder)[0] == 0
+    assert recsync("discard", "--yes", folder)[0] == 4
+    assert state.read_pointer(job.storage, "braze").version == 1
+
+
+def test_wipe_waits_for_a_yes(recsync, job, folder):
+    code, out, err = recsync("wipe", folder)
+    assert code == 3
+    assert "all 3 users lose every attribute we ever wrote" in " ".join(out.replace("│", " ").split())
+    assert "recsync approve" in err
+    assert recsync("wipe", "--connector", "klaviyo", folder)[0] == 2
+
+
+@pytest.mark.usefixtures("job")
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["status"], 5),
+        (["runs"], 0),
+        (["wipe"], 3),
+        (["approve", "--yes"], 4),
+        (["discard", "--yes"], 4),
+        (["explain", "--user", "ann"], None),
+        (["redeliver", "--dry-run"], None),
+        (["validate"], 0),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_none_of_these_needs_spark(folder, words, code):
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_SPARK, *words, str(folder)], capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr
+    assert code in (None, done.returncode), done.stderr
