@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -25,6 +24,7 @@ _PYTHONS = ((3, 11), (3, 13))
 # Source: Spark 3.5.6 and 4.1.1, Overview, "Downloading", read 2026-11-21.
 _JAVAS: Mapping[int, tuple[int, ...]] = {3: (8, 11, 17), 4: (17, 21)}
 _JAVA_VERSION = re.compile(r'version "(?:1\.)?(\d+)[^"]*"')
+_TRIED = "runs/_doctor"
 _JAVA_TIMEOUT_S = 30
 _LOCAL_EXTRA = "pip install 'recsync[local]'"
 
@@ -111,14 +111,14 @@ def _swap(storage: Storage) -> None:
     Raises:
         StorageError: It cannot be written, or a condition was not heeded.
     """
-    key = f"runs/_doctor-{secrets.token_hex(6)}"
+    storage.delete(_TRIED)  # of a call that was broken off
     try:
-        first = storage.put(key, b"1", if_absent=True)
-        storage.put(key, b"2", if_match=first)
-        _refused(storage, lambda: storage.put(key, b"3", if_absent=True))
-        _refused(storage, lambda: storage.put(key, b"3", if_match=first))
+        first = storage.put(_TRIED, b"1", if_absent=True)
+        storage.put(_TRIED, b"2", if_match=first)
+        _refused(storage, lambda: storage.put(_TRIED, b"3", if_absent=True))
+        _refused(storage, lambda: storage.put(_TRIED, b"3", if_match=first))
     finally:
-        storage.delete(key)
+        storage.delete(_TRIED)
 
 
 def _refused(storage: Storage, attempt: Callable[[], object]) -> None:

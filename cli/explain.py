@@ -99,6 +99,7 @@ def explain(folder: JobFolder, user: str, run_id: str | None = None, *, show_ids
     question = _Question(folder, storage, record, files, user_id, name, config)
     found = lookup.look_up(user_id, files, is_mapped=question.is_mapped)
     return Explanation(
+        folder=storage.root,
         run_id=record.run_id,
         user=name,
         started_at=record.started_at,
@@ -163,7 +164,8 @@ def _story(question: _Question, one: ConnectorRecord, found: UserInput) -> Conne
     if one.outcome == "trial" and manifest is not None:
         return _of_trial(question, one, manifest)
     if manifest is None:
-        reason = one.reason or "the run left nothing for this connector that can still be read"
+        unpublished = "the run was committed and never published: nobody was told anything"
+        reason = one.reason or (unpublished if one.outcome == "committed" else "the run left nothing that can be read")
         return ConnectorStory(connector=one.connector, outcome=one.outcome, version=one.version, notes=[reason])
     evidence = _Evidence(question, manifest)
     retold = evidence.retold(found)

@@ -159,9 +159,11 @@ class Explanation(WireModel):
 
     Attributes:
         user: His alias, or his id where it may be shown.
+        folder: The job folder's address.
         changed_inputs: What the run read and is not what it was.
     """
 
+    folder: str
     run_id: str
     user: str
     started_at: datetime
@@ -178,10 +180,9 @@ Facts = list[tuple[str, str]]
 
 def in_words(told: Explanation) -> list[tuple[str, Facts]]:
     """The story as a person reads it: what the input says, then each connector; names and what is to be said."""
-    return [
-        (f"{told.user} in run {told.run_id}", _of_input(told)),
-        *((_title(one), _facts(one)) for one in told.connectors),
-    ]
+    parts = [(f"{told.user} in run {told.run_id}", _of_input(told))]
+    parts += [(_title(one), _facts(one)) for one in told.connectors]
+    return [(title, [(name, text.replace(f"{told.folder}/", "")) for name, text in facts]) for title, facts in parts]
 
 
 def _title(one: ConnectorStory) -> str:
@@ -215,17 +216,30 @@ def _said(one: AnswerLine) -> str:
 
 def _facts(one: ConnectorStory) -> Facts:
     """What is told of a connector."""
-    verdict = [("verdict", ": ".join(filter(None, (one.verdict or "none", one.meaning))))] if one.meaning else []
+    before = [("before", _was(one.before) if one.before else "nothing")] if one.before or not one.notes else []
+    unknown = " ".join(item.item_id for item in one.items if item.has_metadata is False)
+    said = {
+        "list": _listed(one.items),
+        "filled up": " ".join(one.from_fallback),
+        "no metadata": unknown,
+        "verdict": ": ".join(filter(None, (one.verdict, one.meaning))),
+        "differs": ", ".join(one.changed),
+    }
     return [
-        *(("left out", f"{left.item_id}: {left.meaning}") for left in one.left_out),
-        *(("filled up", item) for item in one.from_fallback),
-        *(("no metadata", item.item_id) for item in one.items if item.has_metadata is False),
-        *([("before", _was(one.before))] if one.before else [("before", "nothing is known to be told")]),
-        *([("list", _listed(one.items))] if one.items else []),
-        *verdict,
-        *([("differs", ", ".join(one.changed))] if one.changed else []),
-        *([("record", _shown(one.sent)), ("became", _fate(one.sent))] if one.sent else [("record", "none was sent")]),
+        *before,
+        *_left_out(one.left_out),
+        *((name, text) for name, text in said.items() if text),
+        *(_record(one.sent) if one.sent else [("record", "none was sent")] if not one.notes else []),
         *(("note", note) for note in one.notes),
+    ]
+
+
+def _left_out(found: list[LeftOut]) -> Facts:
+    """What is not in the list, reason by reason."""
+    meanings = dict.fromkeys(one.meaning for one in found)
+    return [
+        ("left out", f"{' '.join(one.item_id for one in found if one.meaning == meaning)}: {meaning}")
+        for meaning in meanings
     ]
 
 
@@ -243,11 +257,13 @@ def _was(told: Told) -> str:
     return "; ".join(filter(None, (f"{what}  {said}", mark, became, refused)))
 
 
-def _shown(sent: Record) -> str:
-    return f"{json.dumps(sent.record, ensure_ascii=False)}  ({sent.file}, line {sent.line})"
-
-
-def _fate(sent: Record) -> str:
-    """What became of a record."""
+def _record(sent: Record) -> Facts:
+    """A record item by item, and what became of it."""
+    plain = {name: value for name, value in sent.record.items() if name != "recommendations"}
+    items = [json.dumps(item, ensure_ascii=False) for item in sent.record.get("recommendations", ())]
     at = f" at {sent.at:%Y-%m-%d %H:%M} UTC" if sent.at else ""
-    return ": ".join(filter(None, (sent.fate + at, sent.code, sent.reason)))
+    return [
+        ("record", f"{json.dumps(plain, ensure_ascii=False)}  ({sent.file}, line {sent.line})"),
+        *(("", item) for item in items),
+        ("became", ": ".join(filter(None, (sent.fate + at, sent.code, sent.reason)))),
+    ]

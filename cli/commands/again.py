@@ -79,4 +79,4 @@ def _data(again: Again, counts: Counter[str]) -> dict[str, str | int]:
 
 
 def _rows(data: dict[str, str | int]) -> list[list[object]]:
-    return [[name, count] for name, count in data.items() if isinstance(count, int)]
+    return [[name, count] for name, count in data.items() if isinstance(count, int) and (count or name == "lines")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from connectors.contract.receipts import Receipt, Rejection, write_receipts
 from connectors.contract.storage import LocalStorage
 from glue_jobs import shortlist, state, sync
 from glue_jobs.delta import Verdict
+from glue_jobs.errors import ConfigError
 from glue_jobs.holdout import Holdout
 from glue_jobs.shortlist import BEYOND_MAX
 
@@ -47,9 +49,9 @@ class Shop:
         texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
         self.storage.put(key, "\n".join([*texts, ""]).encode())
 
-    def config(self, lists, **braze) -> None:
+    def config(self, lists, guards=(), **braze) -> None:
         own = {"itemMetadataFields": ["price"], **braze}
-        raw = {"version": 1, "batchInferencePath": "input/batch/", "guards": {"maxBadLinePct": None}}
+        raw = {"version": 1, "batchInferencePath": "input/batch/", "guards": {"maxBadLinePct": None, **dict(guards)}}
         self.write("config.json", {**raw, "recommendations": lists, "connectors": {"braze": own}})
 
     def items(self, **prices: float) -> None:
@@ -252,7 +254,17 @@ def test_a_person_reads_the_story_in_order(shop):
     (_, said), (title, facts) = words
     assert title == "braze: committed, version 4"
     assert [name for name, _ in said] == ["answered"]
-    assert [name for name, _ in facts] == ["no metadata", "before", "list", "verdict", "differs", "record", "became"]
+    assert [name for name, _ in facts] == [
+        "before",
+        "list",
+        "no metadata",
+        "verdict",
+        "differs",
+        "record",
+        "",
+        "",
+        "became",
+    ]
 
 
 @pytest.mark.parametrize("module", ["cli.explain", "cli.main"])
@@ -307,6 +319,32 @@ def test_a_user_mapped_to_an_item_that_nothing_answers_for_has_no_list(mapped):
     told = explain(mapped.folder, "dan")
     assert ([one.item_id for one in told.mapped], told.answers) == (["7"], [])
     assert told.connectors[0].verdict is None
+
+
+def test_a_held_run_is_told_as_what_it_would_tell(mapped, tmp_path):
+    path = tmp_path / "etl_jobs/related_items/demo"
+    shutil.copytree(mapped.folder.root, path)
+    shop = Shop(path, mapped.spark)
+    shop.config({"excludeItems": "input/bought/"}, {"maxCleared": 0}, onUserRemoved="clear")
+    shop.write("input/user_item_mapping/m.csv", "USER_ID,ITEM_ID,RANK", "ann,8,2", "ann,9,1")
+    shop.nights = 9
+    shop.night()
+    told = explain(shop.folder, "bob").connectors[0]
+    assert (told.outcome, told.verdict, told.notes) == ("held", "cleared", [])
+    assert (told.sent.record, told.sent.fate) == ({"op": "clear"}, "waiting")
+    assert explain(shop.folder, alias(alias_key(shop.storage), "bob")).connectors[0].verdict == "cleared"
+
+
+def test_a_run_that_stopped_says_why(mapped, tmp_path):
+    path = tmp_path / "etl_jobs/related_items/demo"
+    shutil.copytree(mapped.folder.root, path)
+    shop = Shop(path, mapped.spark)
+    shop.write("config.json", "{")
+    with pytest.raises(ConfigError):
+        sync.run(shop.spark, shop.folder, now=NOW + timedelta(days=30), report=lambda text: None)
+    told = explain(shop.folder, "bob")
+    assert ("is not JSON" in told.message, told.connectors) == (True, [])
+    assert in_words(told)[0][1][0][0] == "stopped"
 
 
 def test_nobody_is_named_on_a_terminal_unless_it_is_asked_for(mapped, recsync):
