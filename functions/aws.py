@@ -9,8 +9,9 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from aws_lambda_powertools import Logger, single_metric
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.parameters import GetParameterError, get_parameter, get_secret
@@ -31,7 +32,7 @@ _LONGEST_VISIBILITY_S = 43_200
 
 
 class SqsQueue:
-    """A connector's queue on SQS."""
+    """A queue on SQS."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -100,8 +101,10 @@ def settle(event: dict[str, Any], settlement: Settlement) -> list[str]:
     if settlement.refused:
         _LOGGER.error("destination refuses our settings", extra={"reason": settlement.refused})
     connector = settings.required("DESTINATION")
-    for name, value in settlement.counts.items():
-        count(name.title() if name == "requests" else f"Records{name.title()}", value, connector)
+    for job, counts in settlement.counts_by_job.items():
+        for name, value in counts.items():
+            count(name.title() if name == "requests" else f"Records{name.title()}", value, connector, job)
+    count("CircuitOpen", int(bool(settlement.refused or settlement.left_alone)), connector)
     for code, value in settlement.warnings.items():
         _LOGGER.warning("records to look at", extra={"code": code, "count": value})
     unburied = [name for name, reason in settlement.poison.items() if not _bury(records[name], reason, connector)]
@@ -135,11 +138,14 @@ def _make_wait(message_id: str, handle: str, wait_s: float) -> None:
         _LOGGER.warning("wait not set", extra=extra)
 
 
-def count(name: str, value: int, connector: str = "") -> None:
-    """Count something, as a metric; of a connector where one is named."""
-    with single_metric(name=name, unit=MetricUnit.Count, value=value, namespace="recsync") as metric:
-        if connector:
-            metric.add_dimension("Connector", connector)
+def count(name: str, value: float, connector: str = "", job: str = "") -> None:
+    """A metric, under [Stack, Connector] for alarms and, where the job is known, [Stack, Connector, Job] for people."""
+    dimensions = {"Stack": settings.required("STACK_NAME")} | ({"Connector": connector} if connector else {})
+    metrics = AmazonCloudWatchEMFProvider(namespace="recsync", dimension_set=dict(dimensions))
+    if job:
+        metrics.add_dimensions(**dimensions, Job=job)
+    metrics.add_metric(name, MetricUnit.Count, value)
+    metrics.flush_metrics()
 
 
 def log(message: str, **fields: Any) -> None:

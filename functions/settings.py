@@ -33,12 +33,16 @@ def concurrency() -> int:
     Raises:
         SettingsError: CONCURRENCY is no number.
     """
-    value = os.environ.get("CONCURRENCY") or "8"
-    if not value.isascii() or not value.isdecimal() or int(value) < 1:
-        raise SettingsError(f"the environment variable CONCURRENCY is {value!r}; it should be a number from 1")
-    return int(value)
+    return _number("CONCURRENCY", default=8, lowest=1)
 
 
 def allow_loopback() -> bool:
     """Whether a destination may be on this machine: only where RECSYNC_ALLOW_LOOPBACK is 1."""
     return os.environ.get("RECSYNC_ALLOW_LOOPBACK") == "1"
+
+
+def _number(name: str, *, default: int, lowest: int) -> int:
+    value = os.environ.get(name) or str(default)
+    if not value.isascii() or not value.isdecimal() or int(value) < lowest:
+        raise SettingsError(f"the environment variable {name} is {value!r}; it should be a number from {lowest}")
+    return int(value)
