@@ -4,7 +4,7 @@ BIN    := .venv/bin
 export SPARK_LOCAL_IP := 127.0.0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults histories soak simulate schemas check fmt lint-template lock clean
+.PHONY: help demo test faults histories soak simulate schemas check fmt lint-template e2e lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -49,8 +49,12 @@ lint-template: .tools/sam/.ready .tools/checkov/.ready ## Lint template.yaml, as
 	.tools/sam/bin/cfn-lint -- build/translated.json
 	.tools/checkov/bin/checkov --config-file .checkov.yaml
 
+e2e: .venv/.ready .tools/sam/.ready .tools/ministack/.ready .tools/glue/.ready ## Deploy to an emulator of AWS, and deliver
+	$(BIN)/python -m pytest tests/e2e -s
+
 # Tools that must not share an environment with the project, each pinned by hash.
 PYTHON_OF_ministack ?= python3.13
+PYTHON_OF_glue ?= python3.11
 .tools/%/.ready: .ci/tools/%.lock
 	@echo "Setting up .tools/$* (once)" >&2
 	@rm -rf .tools/$* && "$(or $(PYTHON_OF_$*),$(PYTHON))" -m venv .tools/$*
@@ -64,6 +68,7 @@ lock: ## Resolve all locks anew (needs uv)
 	uv pip compile $(LOCK) --python-version 3.11 -c requirements.lock glue_jobs/requirements.in -o glue_jobs/requirements.lock
 	uv pip compile $(LOCK) --python-version 3.11 .ci/tools/sam.in -o .ci/tools/sam.lock
 	uv pip compile $(LOCK) --python-version 3.11 .ci/tools/checkov.in -o .ci/tools/checkov.lock
+	uv pip compile $(LOCK) --python-version 3.11 .ci/tools/glue.in -o .ci/tools/glue.lock
 	uv pip compile $(LOCK) --python-version 3.13 .ci/tools/ministack.in -o .ci/tools/ministack.lock
 
 # ---- What `sam build` calls: one folder for each function. Everything is pinned by hash and made for Linux.
