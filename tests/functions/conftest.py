@@ -217,7 +217,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     with mock_aws():
         stores._s3().create_bucket(Bucket="shop", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
         made = Account(monkeypatch)
-        told = {"STACK_NAME": "shop-sync", "BUCKET": "shop", "MESSAGE_DELAY_S": "0", "WORK_QUEUE_URL": made.url("work")}
+        told = {"STACK_NAME": "shop-sync", "BUCKET": "shop", "WORK_QUEUE_URL": made.url("work")}
         told |= {"QUEUE_URL_BRAZE": made.url("braze"), "DEAD_LETTER_QUEUE_URL_BRAZE": made.url("braze-dead")}
         told |= {f"GLUE_JOB_{name.upper()}": f"shop-sync-{name}" for name in layout.JOB_TYPES}
         for name, value in told.items():

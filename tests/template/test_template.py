@@ -189,6 +189,12 @@ def test_a_feed_reports_single_failures_and_takes_batches_that_lambda_allows(sta
         assert int(stack.parameters.get(feed["ScalingConfig"]["MaximumConcurrency"], 10)) >= 2, name
 
 
+def test_a_new_message_waits_on_the_queue_of_its_connector_and_nowhere_else(whole):
+    delays = {name: queue.get("DelaySeconds") for name, queue in whole.of_type("AWS::SQS::Queue").items()}
+    expected = {f"{name.title()}Queue": "30" for name in registry.names()}
+    assert {name: delay for name, delay in delays.items() if delay} == expected
+
+
 def test_a_retried_delivery_is_not_dead_lettered_by_count(whole):
     for name, _, _, queue, _ in consumers(whole):
         if name.startswith("Deliver"):

@@ -87,10 +87,6 @@ def keys(storage: Storage, prefix: str = "") -> list[str]:
     return [entry.key for entry in storage.list(prefix)]
 
 
-def sizes(storage: Storage) -> dict[str, int]:
-    return {entry.key: entry.size_bytes for entry in storage.list()}
-
-
 # Both halves
 
 
