@@ -106,7 +106,8 @@ def _manifest(storage: Storage, key: str) -> RunManifest | None:
 def event_of(address: str) -> str:
     """The event that S3 would have sent for an object."""
     bucket, _, key = address.removeprefix("s3://").partition("/")
-    return json.dumps({"detail": {"bucket": {"name": bucket}, "object": {"key": key}}})
+    detail = {"bucket": {"name": bucket}, "object": {"key": key}}
+    return json.dumps({"source": "recsync.sweep", "detail-type": "Object Created", "detail": detail})
 
 
 def _is_done(storage: Storage, marker: str) -> bool:
