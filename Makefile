@@ -49,11 +49,12 @@ lint-template: .tools/sam/.ready .tools/checkov/.ready ## Lint template.yaml, as
 	.tools/sam/bin/cfn-lint -- build/translated.json
 	.tools/checkov/bin/checkov --config-file .checkov.yaml
 
-e2e: .venv/.ready .tools/sam/.ready .tools/ministack/.ready .tools/glue/.ready ## Deploy to an emulator of AWS, and deliver
+e2e: .venv/.ready .tools/sam/.ready .tools/ministack/.ready .tools/lambda/.ready .tools/glue/.ready ## Deploy to an emulator of AWS, and deliver
 	$(BIN)/python -m pytest tests/e2e -s
 
 # Tools that must not share an environment with the project, each pinned by hash.
 PYTHON_OF_ministack ?= python3.13
+PYTHON_OF_lambda ?= $(PYTHON_OF_ministack)
 PYTHON_OF_glue ?= python3.11
 .tools/%/.ready: .ci/tools/%.lock
 	@echo "Setting up .tools/$* (once)" >&2
@@ -69,6 +70,7 @@ lock: ## Resolve all locks anew (needs uv)
 	uv pip compile $(LOCK) --python-version 3.11 .ci/tools/sam.in -o .ci/tools/sam.lock
 	uv pip compile $(LOCK) --python-version 3.11 .ci/tools/checkov.in -o .ci/tools/checkov.lock
 	uv pip compile $(LOCK) --python-version 3.11 .ci/tools/glue.in -o .ci/tools/glue.lock
+	uv pip compile $(LOCK) --python-version 3.13 -c requirements.lock .ci/tools/lambda.in -o .ci/tools/lambda.lock
 	uv pip compile $(LOCK) --python-version 3.13 .ci/tools/ministack.in -o .ci/tools/ministack.lock
 
 # ---- What `sam build` calls: one folder for each function. Everything is pinned by hash and made for Linux.

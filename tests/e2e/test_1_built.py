@@ -17,7 +17,7 @@ from emulator import ROOT
 FUNCTIONS = ["EnqueueFunction", "DeliverBrazeFunction", "DeliverWebhookFunction", "StartSyncFunction", "SweepFunction"]
 # Source: "Executable and Linkable Format", e_machine.
 X86_64, AARCH64 = 62, 183
-LAMBDA_PYTHON = ROOT / ".tools/ministack/bin/python"
+LAMBDA_PYTHON = ROOT / ".tools/lambda/bin/python"
 
 
 def zipped_bytes(folder: Path) -> int:
