@@ -41,9 +41,9 @@ def _tagged(loader: _Loader, tag: str, node: yaml.Node) -> Any:
 _Loader.add_multi_constructor("!", _tagged)
 
 
-def load() -> dict[str, Any]:
-    """The template as it is written."""
-    return yaml.load(PATH.read_text(), _Loader)  # noqa: S506 - a SafeLoader with tags
+def load(path: Path = PATH) -> dict[str, Any]:
+    """A template as it is written."""
+    return yaml.load(path.read_text(), _Loader)  # noqa: S506 - a SafeLoader with tags
 
 
 class Stack:
