@@ -89,11 +89,14 @@ build-%Function: $(FUNCTION_LIBRARIES)
 	rm "$(ARTIFACTS_DIR)/.ready"
 	tar -cf - --exclude __pycache__ connectors functions | tar -xf - -C "$(ARTIFACTS_DIR)"
 
+# What both Glue versions take stands once in the zip.
 build-GlueAssetsFunction: $(GLUE_WHEELS)
 	mkdir -p "$(ARTIFACTS_DIR)/functions"
 	cp functions/__init__.py functions/publish_glue_assets.py "$(ARTIFACTS_DIR)/functions"
 	tar -cf - --exclude __pycache__ connectors glue_jobs | tar -xf - -C "$(ARTIFACTS_DIR)"
 	cp -R build/wheels "$(ARTIFACTS_DIR)"
+	cd "$(ARTIFACTS_DIR)/wheels" && mkdir any && for wheel in 6.0/*-none-any.whl; do \
+		if cmp -s "$$wheel" "5.1/$${wheel#6.0/}"; then mv "$$wheel" any/ && rm "5.1/$${wheel#6.0/}"; fi; done
 
 build/functions-$(ARCHITECTURE)/.ready: functions/requirements.lock
 	rm -rf $(@D)

@@ -28,14 +28,17 @@ def assets(top: Path) -> dict[str, bytes]:
     """What Glue reads, by name: one script a job type, the library, and the wheels of each Glue version.
 
     Args:
-        top: Holds the folders `connectors`, `glue_jobs` and `wheels/<Glue version>`.
+        top: Holds the folders `connectors`, `glue_jobs`, `wheels/<Glue version>`, and `wheels/any` for all of these.
     """
     scripts = {path.name: path.read_bytes() for path in top.glob("glue_jobs/*_etl.py")}
     sources = sorted(path for room in LIBRARY for path in top.glob(f"{room}/**/*.py"))
     library = {"recsync.zip": packed((str(path.relative_to(top)), path.read_bytes()) for path in sources)}
     wheels = {
-        f"glue-{folder.name}.gluewheels.zip": packed((path.name, path.read_bytes()) for path in folder.glob("*.whl"))
+        f"glue-{folder.name}.gluewheels.zip": packed(
+            (path.name, path.read_bytes()) for path in [*folder.glob("*.whl"), *top.glob("wheels/any/*.whl")]
+        )
         for folder in sorted(top.glob("wheels/*"))
+        if folder.name != "any"
     }
     return scripts | library | wheels
 

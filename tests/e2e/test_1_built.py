@@ -39,7 +39,9 @@ def test_a_function_is_small(as_built, name):
 
 
 def test_the_publisher_is_small_enough_to_be_deployed(as_built):
-    assert zipped_bytes(as_built / "GlueAssetsFunction") < 40_000_000
+    assert (
+        zipped_bytes(as_built / "GlueAssetsFunction") < 40_000_000 / 1.5
+    )  # what both Glue versions take stands once in it
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -52,7 +54,8 @@ def test_compiled_files_are_for_the_processor_of_the_functions(as_built, name):
 
 @pytest.mark.parametrize(("version", "python"), [("5.1", "cp311"), ("6.0", "cp313")])
 def test_wheels_are_for_the_python_and_processor_of_glue(as_built, version, python):
-    wheels = list((as_built / "GlueAssetsFunction" / "wheels" / version).glob("*.whl"))
+    folder = as_built / "GlueAssetsFunction" / "wheels"
+    wheels = [*(folder / version).glob("*.whl"), *(folder / "any").glob("*.whl")]
     assert {wheel.name.split("-")[0] for wheel in wheels} >= {"boto3", "botocore", "pydantic", "pydantic_core"}
     compiled = {}
     for wheel in wheels:

@@ -32,6 +32,7 @@ def top(tmp_path):
         "wheels/5.1/one-1-py3-none-any.whl": "wheel",
         "wheels/6.0/one-1-py3-none-any.whl": "wheel of 6.0",
         "wheels/6.0/.ready": "",
+        "wheels/any/two-1-py3-none-any.whl": "for both",
     }.items():
         path = tmp_path / "top" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +58,8 @@ def test_glue_gets_scripts_the_library_and_the_wheels_of_each_version(top):
         "glue_jobs/__init__.py",
         "glue_jobs/related_items_etl.py",
     ]
-    assert names(found["glue-6.0.gluewheels.zip"]) == ["one-1-py3-none-any.whl"]
+    for version in ("5.1", "6.0"):
+        assert names(found[f"glue-{version}.gluewheels.zip"]) == ["one-1-py3-none-any.whl", "two-1-py3-none-any.whl"]
 
 
 def test_there_is_a_script_for_every_job_type():
@@ -77,7 +79,13 @@ def test_equal_files_give_equal_zips_whatever_their_times_and_order(top):
 
 
 @pytest.mark.parametrize(
-    "changed", ["connectors/base.py", "glue_jobs/related_items_etl.py", "wheels/5.1/one-1-py3-none-any.whl"]
+    "changed",
+    [
+        "connectors/base.py",
+        "glue_jobs/related_items_etl.py",
+        "wheels/5.1/one-1-py3-none-any.whl",
+        "wheels/any/two-1-py3-none-any.whl",
+    ],
 )
 def test_one_changed_byte_gives_another_prefix(top, changed):
     before = publisher.prefix(publisher.assets(top))
