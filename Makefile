@@ -4,10 +4,10 @@ BIN    := .venv/bin
 export SPARK_LOCAL_IP := 127.0.0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults histories soak simulate schemas check fmt lock clean
+.PHONY: help demo test faults histories soak simulate schemas check fmt lint-template e2e lock clean
 
 help: ## Show what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 demo: .venv/.ready ## Two days of recommendations, from batch output to customer profiles, on this machine
 	@$(BIN)/recsync demo
@@ -42,12 +42,77 @@ fmt: .venv/.ready ## Format the code and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: ## Resolve requirements.lock anew (needs uv)
-	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --upgrade \
-		--extra local --extra dev pyproject.toml -o requirements.lock
+lint-template: .tools/sam/.ready .tools/checkov/.ready ## Lint template.yaml, as it is and as CloudFormation sees it
+	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .tools/sam/bin/sam validate --lint
+	mkdir -p build
+	AWS_DEFAULT_REGION=us-east-1 .tools/sam/bin/python .ci/tools/translate.py template.yaml > build/translated.json
+	.tools/sam/bin/cfn-lint -- build/translated.json
+	.tools/checkov/bin/checkov --config-file .checkov.yaml
 
-clean: ## Remove .venv and caches
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+e2e: .venv/.ready .tools/sam/.ready .tools/ministack/.ready .tools/lambda/.ready .tools/glue/.ready ## Deploy to an emulator of AWS, and deliver
+	$(BIN)/python -m pytest tests/e2e -s
+
+# Tools that must not share an environment with the project, each pinned by hash.
+PYTHON_OF_ministack ?= python3.13
+PYTHON_OF_lambda ?= $(PYTHON_OF_ministack)
+PYTHON_OF_glue ?= python3.11
+.tools/%/.ready: .ci/tools/%.lock
+	@echo "Setting up .tools/$* (once)" >&2
+	@rm -rf .tools/$* && "$(or $(PYTHON_OF_$*),$(PYTHON))" -m venv .tools/$*
+	@.tools/$*/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+LOCK := --universal --generate-hashes --no-emit-index-url --no-header --quiet --upgrade
+lock: ## Resolve all locks anew (needs uv)
+	uv pip compile $(LOCK) --extra local --extra dev pyproject.toml -o requirements.lock
+	uv pip compile $(LOCK) --python-version 3.13 -c requirements.lock functions/requirements.in -o functions/requirements.lock
+	uv pip compile $(LOCK) --python-version 3.11 -c requirements.lock glue_jobs/requirements.in -o glue_jobs/requirements.lock
+	uv pip compile $(LOCK) --python-version 3.11 .ci/tools/sam.in -o .ci/tools/sam.lock
+	uv pip compile $(LOCK) --python-version 3.11 .ci/tools/checkov.in -o .ci/tools/checkov.lock
+	uv pip compile $(LOCK) --python-version 3.11 .ci/tools/glue.in -o .ci/tools/glue.lock
+	uv pip compile $(LOCK) --python-version 3.13 -c requirements.lock .ci/tools/lambda.in -o .ci/tools/lambda.lock
+	uv pip compile $(LOCK) --python-version 3.13 .ci/tools/ministack.in -o .ci/tools/ministack.lock
+
+# ---- What `sam build` calls: one folder for each function. Everything is pinned by hash and made for Linux.
+
+ARCHITECTURE ?= x86_64
+FETCH = --quiet --disable-pip-version-check --require-hashes --only-binary :all: --implementation cp
+MACHINE = $(subst arm64,aarch64,$(ARCHITECTURE))
+PYTHON_OF_GLUE_5.1 := 3.11
+PYTHON_OF_GLUE_6.0 := 3.13
+# What every function holds is fetched once.
+FUNCTION_LIBRARIES := build/functions-$(ARCHITECTURE)/.ready
+GLUE_WHEELS := build/wheels/5.1/.ready build/wheels/6.0/.ready
+
+build-%Function: $(FUNCTION_LIBRARIES)
+	cp -R $(<D)/. "$(ARTIFACTS_DIR)"
+	rm "$(ARTIFACTS_DIR)/.ready"
+	tar -cf - --exclude __pycache__ connectors functions | tar -xf - -C "$(ARTIFACTS_DIR)"
+
+# What both Glue versions take stands once in the zip.
+build-GlueAssetsFunction: $(GLUE_WHEELS)
+	mkdir -p "$(ARTIFACTS_DIR)/functions"
+	cp functions/__init__.py functions/publish_glue_assets.py "$(ARTIFACTS_DIR)/functions"
+	tar -cf - --exclude __pycache__ connectors glue_jobs | tar -xf - -C "$(ARTIFACTS_DIR)"
+	cp -R build/wheels "$(ARTIFACTS_DIR)"
+	cd "$(ARTIFACTS_DIR)/wheels" && mkdir any && for wheel in 6.0/*-none-any.whl; do \
+		if cmp -s "$$wheel" "5.1/$${wheel#6.0/}"; then mv "$$wheel" any/ && rm "5.1/$${wheel#6.0/}"; fi; done
+
+build/functions-$(ARCHITECTURE)/.ready: functions/requirements.lock
+	rm -rf $(@D)
+	$(PYTHON) -m pip install $(FETCH) --no-compile --platform manylinux2014_$(MACHINE) --python-version 3.13 \
+		--target $(@D) -r $<
+	rm -rf $(@D)/bin
+	touch $@
+
+build/wheels/%/.ready: glue_jobs/requirements.lock
+	rm -rf $(@D)
+	$(PYTHON) -m pip download $(FETCH) --platform manylinux2014_x86_64 --python-version $(PYTHON_OF_GLUE_$*) \
+		--dest $(@D) -r $<
+	touch $@
+
+clean: ## Remove environments, builds and caches
+	rm -rf .venv .tools .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
 
 .venv/.ready: requirements.lock pyproject.toml
 	@echo "Setting up .venv (once; a few minutes, mostly Spark and Java)" >&2

@@ -9,8 +9,9 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from aws_lambda_powertools import Logger, single_metric
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.parameters import GetParameterError, get_parameter, get_secret
@@ -18,20 +19,24 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from connectors import registry
 from connectors.base import Connector, Destination
+from connectors.contract.layout import JobFolder
 from connectors.contract.storage import TRIES
 from connectors.errors import ConfigError
 from connectors.http import Sender
 from functions import settings
 from functions.calls import Pause
 from functions.deliver import Newest, Settlement
+from functions.start_sync import StartError
 
 _LOGGER = Logger(service="recsync")
 _SECRET_MAX_AGE_S = 300
 _LONGEST_VISIBILITY_S = 43_200
+# Longer than the sweep takes to read a dead-letter queue through.
+_READING_S = 240
 
 
 class SqsQueue:
-    """A connector's queue on SQS."""
+    """A queue on SQS."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -42,6 +47,43 @@ class SqsQueue:
         entries = [{"Id": str(at), "MessageBody": body, **delay} for at, body in enumerate(bodies)]
         answer = _sqs().send_message_batch(QueueUrl=self._url, Entries=entries)
         return sorted(int(failed["Id"]) for failed in answer.get("Failed", ()))
+
+
+class DeadLetters:
+    """A dead-letter queue, to be read through."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def receive(self) -> list[tuple[str, str]]:
+        """Some messages as (handle, body), hidden for a while; none once all were seen."""
+        answer = _sqs().receive_message(QueueUrl=self._url, MaxNumberOfMessages=10, VisibilityTimeout=_READING_S)
+        return [(message["ReceiptHandle"], message["Body"]) for message in answer.get("Messages", ())]
+
+    def delete(self, handle: str) -> None:
+        """Remove one that was received."""
+        _sqs().delete_message(QueueUrl=self._url, ReceiptHandle=handle)
+
+
+def start_run(folder: JobFolder) -> str:
+    """Start the Glue job of a job folder, and give the run's id.
+
+    Raises:
+        StartError: Glue refused.
+    """
+    name = settings.glue_job(folder.job_type)
+    try:
+        answer = _glue().start_job_run(JobName=name, Arguments={"--S3_JOB_PATH": f"{folder.root}/"})
+    except (BotoCoreError, ClientError) as error:
+        raise StartError(f"{name} could not be started for {folder.job}: {error}") from error
+    return str(answer["JobRunId"])
+
+
+def batch_output(arn: str) -> str | None:
+    """Where a batch inference job wrote its output; None when it is not done."""
+    answer = _personalize().describe_batch_inference_job(batchInferenceJobArn=arn)
+    job = answer["batchInferenceJob"]
+    return str(job["jobOutput"]["s3DataDestination"]["path"]) if job["status"] == "ACTIVE" else None
 
 
 def connect(fresh: bool) -> Connector:
@@ -100,8 +142,10 @@ def settle(event: dict[str, Any], settlement: Settlement) -> list[str]:
     if settlement.refused:
         _LOGGER.error("destination refuses our settings", extra={"reason": settlement.refused})
     connector = settings.required("DESTINATION")
-    for name, value in settlement.counts.items():
-        count(name.title() if name == "requests" else f"Records{name.title()}", value, connector)
+    for job, counts in settlement.counts_by_job.items():
+        for name, value in counts.items():
+            count(name.title() if name == "requests" else f"Records{name.title()}", value, connector, job)
+    count("CircuitOpen", int(bool(settlement.refused or settlement.left_alone)), connector)
     for code, value in settlement.warnings.items():
         _LOGGER.warning("records to look at", extra={"code": code, "count": value})
     unburied = [name for name, reason in settlement.poison.items() if not _bury(records[name], reason, connector)]
@@ -135,11 +179,14 @@ def _make_wait(message_id: str, handle: str, wait_s: float) -> None:
         _LOGGER.warning("wait not set", extra=extra)
 
 
-def count(name: str, value: int, connector: str = "") -> None:
-    """Count something, as a metric; of a connector where one is named."""
-    with single_metric(name=name, unit=MetricUnit.Count, value=value, namespace="recsync") as metric:
-        if connector:
-            metric.add_dimension("Connector", connector)
+def count(name: str, value: float, connector: str = "", job: str = "") -> None:
+    """A metric, under [Stack, Connector] for alarms and, where the job is known, [Stack, Connector, Job] for people."""
+    dimensions = {"Stack": settings.required("STACK_NAME")} | ({"Connector": connector} if connector else {})
+    metrics = AmazonCloudWatchEMFProvider(namespace="recsync", dimension_set=dict(dimensions))
+    if job:
+        metrics.add_dimensions(**dimensions, Job=job)
+    metrics.add_metric(name, MetricUnit.Count, value)
+    metrics.flush_metrics()
 
 
 def log(message: str, **fields: Any) -> None:
@@ -153,6 +200,20 @@ def _sqs() -> Any:
     from botocore.config import Config
 
     return boto3.client("sqs", config=Config(retries={"mode": "standard", "total_max_attempts": TRIES}))
+
+
+@functools.cache
+def _glue() -> Any:
+    import boto3
+
+    return boto3.client("glue")
+
+
+@functools.cache
+def _personalize() -> Any:
+    import boto3
+
+    return boto3.client("personalize")
 
 
 @functools.cache

@@ -65,6 +65,7 @@ class Settlement:
         unread: Message id → why its run could not be read this time.
         counts: Records by verdict, and calls as ``requests``. ``unanswered``: records whose call may have arrived
             and got no answer. ``repeated``: records sent of messages that had been handed out before.
+        counts_by_job: The same, by job.
         warnings: Records that were sent and that a person should know of, by code.
         refused: Why the destination refuses all of it, when it does: our settings are wrong.
         left_alone: Why no call was made for some messages: the destination's circuit is open.
@@ -75,6 +76,7 @@ class Settlement:
     poison: dict[str, str] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    counts_by_job: dict[str, Counter[str]] = field(default_factory=dict)
     warnings: Counter[str] = field(default_factory=Counter)
     refused: str = ""
     left_alone: str = ""
@@ -180,8 +182,10 @@ def deliver(
     for work in works:
         by_folder[work.run.storage.root].append(work)
     for group in by_folder.values():
+        before = settlement.counts.copy()
         current = _without_superseded(group, newest, now(), settlement)
         _deliver_group(current, means, settlement)
+        settlement.counts_by_job[group[0].run.manifest.job] = settlement.counts - before
     return settlement
 
 

@@ -437,9 +437,9 @@ def _enqueue_named(manifest: str, part: str) -> None:
     queue = aws.SqsQueue(settings.queue_url(connector))
     done = enqueue_part(open_storage(folder.root), key, part, queue, sleep=time.sleep)
     aws.log("part enqueued", job=folder.job, connector=connector, messages=done.messages, skipped=done.skipped)
-    aws.count("RecordsEnqueued", done.records, connector)
+    aws.count("RecordsEnqueued", done.records, connector, folder.job)
     if done.too_large:
-        aws.count("RecordsRejected", done.too_large, connector)
+        aws.count("RecordsRejected", done.too_large, connector, folder.job)
 
 
 def part_of_message(body: str) -> tuple[str, str] | None:

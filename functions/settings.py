@@ -24,7 +24,36 @@ def required(name: str) -> str:
 
 def queue_url(connector: str) -> str:
     """The queue of a connector: QUEUE_URL_BRAZE for braze."""
-    return required(f"QUEUE_URL_{re.sub(r'[^A-Za-z0-9]', '_', connector).upper()}")
+    return required(f"QUEUE_URL_{_upper(connector)}")
+
+
+def dead_letter_queue_url(connector: str) -> str:
+    """Where a connector's dead letters rest; empty where the stack has no such connector."""
+    return os.environ.get(f"DEAD_LETTER_QUEUE_URL_{_upper(connector)}", "")
+
+
+def glue_job(job_type: str) -> str:
+    """The Glue job of a job type: GLUE_JOB_RELATED_ITEMS for related_items."""
+    return required(f"GLUE_JOB_{_upper(job_type)}")
+
+
+def scheduled_jobs() -> list[str]:
+    """The jobs that the schedule starts; empty for all."""
+    return [job.strip() for job in os.environ.get("SCHEDULED_JOBS", "").split(",") if job.strip()]
+
+
+def starts_missed() -> bool:
+    """Whether the sweep starts runs that an event should have started: only where STARTS_MISSED is 1."""
+    return os.environ.get("STARTS_MISSED") == "1"
+
+
+def retention_days() -> int:
+    """How long runs are kept.
+
+    Raises:
+        SettingsError: RETENTION_DAYS is no number.
+    """
+    return _number("RETENTION_DAYS", default=90, lowest=1)
 
 
 def concurrency() -> int:
@@ -33,12 +62,20 @@ def concurrency() -> int:
     Raises:
         SettingsError: CONCURRENCY is no number.
     """
-    value = os.environ.get("CONCURRENCY") or "8"
-    if not value.isascii() or not value.isdecimal() or int(value) < 1:
-        raise SettingsError(f"the environment variable CONCURRENCY is {value!r}; it should be a number from 1")
-    return int(value)
+    return _number("CONCURRENCY", default=8, lowest=1)
 
 
 def allow_loopback() -> bool:
     """Whether a destination may be on this machine: only where RECSYNC_ALLOW_LOOPBACK is 1."""
     return os.environ.get("RECSYNC_ALLOW_LOOPBACK") == "1"
+
+
+def _upper(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]", "_", name).upper()
+
+
+def _number(name: str, *, default: int, lowest: int) -> int:
+    value = os.environ.get(name) or str(default)
+    if not value.isascii() or not value.isdecimal() or int(value) < lowest:
+        raise SettingsError(f"the environment variable {name} is {value!r}; it should be a number from {lowest}")
+    return int(value)

@@ -36,6 +36,10 @@ class DryStorage:
         """See Storage."""
         return self.folder.list(prefix)
 
+    def folders(self, prefix: str = "") -> Iterator[str]:
+        """See Storage."""
+        return self.folder.folders(prefix)
+
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """Write nothing."""
         return ""

@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from pyspark.sql import SparkSession
 
+from connectors.contract import storage as stores
 from connectors.contract.layout import JobFolder, LayoutError
 from glue_jobs import sync
 from glue_jobs.errors import ConfigError, SyncError
@@ -32,9 +33,9 @@ def main(job_type: str, argv: Sequence[str]) -> int:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     _LOG.setLevel(logging.INFO)
     try:
-        result = sync.run(
-            session(), job_folder(job_type, argv), now=datetime.now(UTC), report=_LOG.info, is_full=_is_full(argv)
-        )
+        folder = job_folder(job_type, argv)
+        check_storage(folder)
+        result = sync.run(session(), folder, now=datetime.now(UTC), report=_LOG.info, is_full=_is_full(argv))
     except SyncError as error:
         _LOG.error("%s", error)
         return error.exit_code
@@ -61,6 +62,19 @@ def job_folder(job_type: str, argv: Sequence[str]) -> JobFolder:
     if folder.job_type != job_type:
         raise ConfigError(f"S3_JOB_PATH names a {folder.job_type} job; this script runs {job_type} jobs")
     return folder
+
+
+def check_storage(folder: JobFolder) -> None:
+    """A commit is a write on a condition. What cannot do that is told before hours of work, not after them.
+
+    Raises:
+        ConfigError: The S3 client of this machine is too old.
+    """
+    if folder.root.startswith("s3://"):
+        try:
+            stores.check_client()
+        except stores.StorageError as error:
+            raise ConfigError(str(error)) from error
 
 
 def _is_full(argv: Sequence[str]) -> bool:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+from connectors.contract.batches import newest_batch
 from connectors.contract.storage import Entry, Storage
 from glue_jobs.batch_lines import parse_batch_line
 from glue_jobs.errors import NoInputError
 from glue_jobs.lines import MAX_LINE_BYTES, check_packing, input_folder, shown
 from glue_jobs.schemas import BATCH_LINE
 from glue_jobs.sources import parsed_lines
-
-# Source: "Maintaining Personalized Experiences with Machine Learning" v1.4.5: a job's folder is
-# batch_<solution>_<UTC time>; its README leaves the first word out.
-_BATCH_JOB = re.compile(r"(?:batch_)?.+_(\d{4}(?:_\d{2}){5})")
 
 
 def find_batch(address: str, job_folder: Storage) -> tuple[Storage, list[Entry]]:
@@ -36,19 +31,13 @@ def find_batch(address: str, job_folder: Storage) -> tuple[Storage, list[Entry]]
         InputError: A file is packed otherwise than its name says.
     """
     storage = input_folder(address, job_folder, "batchInferencePath")
-    finished: dict[str, list[Entry]] = defaultdict(list)
-    for entry in storage.list():
-        folder, _, name = entry.key.rpartition("/")
-        if name.endswith((".out", ".out.gz")) and not name.startswith("_"):
-            finished[folder].append(entry)
-    jobs = {folder: match[1] for folder in finished if (match := _BATCH_JOB.fullmatch(folder))}
-    if not jobs and not finished.get(""):
+    batch = newest_batch(storage.list())
+    if batch is None:
         raise NoInputError(
             f"{storage.root} holds no finished batch inference: no file ends in .out, here or in a job's folder"
         )
-    files = finished.get("") or finished[max(jobs, key=lambda folder: (jobs[folder], folder))]
-    check_packing(storage, files)
-    return storage, files
+    check_packing(storage, batch.entries)
+    return storage, list(batch.entries)
 
 
 def read_batch(spark: SparkSession, uris: Sequence[str], key_name: str) -> DataFrame:

@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from botocore import xform_name
+from botocore.session import Session
 from typer.main import get_command
 
 from cli.main import app
@@ -73,8 +75,26 @@ def test_commands_exist(text):
             assert words[1] in known
         elif words[:2] == ["python", "-m"]:
             assert importlib.util.find_spec(words[2])
+        elif words[0] in {"aws", "sam"}:
+            assert_that_aws_knows(words)
         else:
             assert words[0] in {"git", "cd", "cp", "mkdir", "rm", "sed", "zcat", "export"}
+
+
+def assert_that_aws_knows(words):
+    """Whether a command of AWS's tools is there, and the template has its parameters."""
+    if words[0] == "sam":
+        assert words[1] in {"build", "deploy"}
+        declared = re.findall(r"^  (\w+):$", (ROOT / "template.yaml").read_text(), re.MULTILINE)
+        assert {word.partition("=")[0] for word in words if "=" in word} <= set(declared)
+    elif words[1] == "s3":
+        assert words[2] in {"cp", "ls", "sync"}
+    elif words[1:3] != ["logs", "tail"]:  # these two are the tool's own
+        model = Session().get_service_model(words[1])
+        operations = {xform_name(name, "-"): model.operation_model(name) for name in model.operation_names}
+        members = {xform_name(name, "-") for name in operations[words[2]].input_shape.members}
+        own = {"query", "output", "cli-binary-format"}
+        assert {word[2:] for word in words if word.startswith("--")} <= members | own
 
 
 def test_every_command_stands_in_the_reference_with_its_exit_codes():
@@ -107,6 +127,12 @@ def test_the_tutorial_says_what_happens(tmp_path, spark):
 def test_links_lead_somewhere(page):
     for target in _LINK.findall(page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_every_parameter_of_the_stack_is_explained():
+    declared = (ROOT / "template.yaml").read_text().partition("\nParameters:\n")[2].partition("\nRules:\n")[0]
+    explained = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/reference/stack.md").read_text(), re.MULTILINE)
+    assert set(re.findall(r"^  (\w+):$", declared, re.MULTILINE)) <= set(explained)
 
 
 def test_every_figure_of_a_run_is_explained_once():

@@ -41,6 +41,12 @@ class SimulatedStorage:
             if key.startswith(prefix):
                 yield Entry(key, len(self.objects[key]), _tag(self.objects[key]), self._world.now())
 
+    def folders(self, prefix: str = "") -> Iterator[str]:
+        """See Storage."""
+        self._trouble()
+        below = (key.removeprefix(prefix) for key in self.objects if key.startswith(prefix))
+        yield from sorted({key.partition("/")[0] for key in below if "/" in key})
+
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """See Storage."""
         self._trouble()

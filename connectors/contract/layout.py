@@ -16,10 +16,13 @@ CONFIG = "config.json"
 MAPPING = "input/user_item_mapping/"
 METADATA = "input/item_metadata/"
 ALIAS_KEY = "runs/_alias.key"
+STARTED = "started/"
 JOB_TYPES = ("related_items", "user_personalization")
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _RUN_ID = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d{6})Z-([0-9a-f]{6})")
+_PARTITION = re.compile(r"(?:^|/)year=(\d{4})/month=(\d\d)/day=(\d\d)/time=(\d{6})-([0-9a-f]{6})/")
+_RUN_IN_KEY = re.compile(r"(?<=[/=-])\d{8}T\d{6}Z-[0-9a-f]{6}(?=[/.])")
 _MANIFEST = re.compile(
     r"output/(?P<connector>[^/]+)/year=\d{4}/month=\d\d/day=\d\d/time=\d{6}-[0-9a-f]{6}/_manifest\.json"
 )
@@ -108,6 +111,14 @@ def time_of_run(run_id: str) -> datetime:
     return datetime.strptime(run_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
 
 
+def run_of_key(key: str) -> str | None:
+    """The run that a key belongs to; None for what no single run left."""
+    if match := _PARTITION.search(key):
+        return "{}{}{}T{}Z-{}".format(*match.groups())
+    match = _RUN_IN_KEY.search(key)
+    return match[0] if match else None
+
+
 def partition(run_id: str) -> str:
     """``year=/month=/day=/time=`` of a run. The run's random digits ride along, so no two runs share one.
 
@@ -173,6 +184,11 @@ def receipts(connector: str, run_id: str) -> str:
 def enqueued(connector: str, run_id: str, part_key: str) -> str:
     """Enqueue's marker of one part: how far it came, or that it is done."""
     return f"enqueued/{connector}/run={run_id}/{part_key.rpartition('/')[2]}.json"
+
+
+def started(batch: str) -> str:
+    """The marker of a batch that a run was started for."""
+    return f"{STARTED}{batch}.json"
 
 
 def health(connector: str) -> str:

@@ -88,6 +88,9 @@ class Storage(Protocol):
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """The objects whose key starts with the folder `prefix` (ending in "/", or empty), by key."""
 
+    def folders(self, prefix: str = "") -> Iterator[str]:
+        """The names of the folders right below the folder `prefix`, in order; what lies in them is not listed."""
+
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """Write the object and give its tag. Raises ConflictError when the condition does not hold."""
 
@@ -140,6 +143,13 @@ class LocalStorage:
             found = sorted((path.relative_to(self.folder).as_posix(), path) for path in paths)
             entries = [_entry(key, path) for key, path in found if not _is_hidden(key)]
         yield from filter(None, entries)
+
+    def folders(self, prefix: str = "") -> Iterator[str]:
+        """See Storage. A folder with nothing in it does not count, as on S3."""
+        top = self._path(_check_prefix(prefix).rstrip("/")) if prefix else self.folder
+        for path in sorted(top.iterdir()) if top.is_dir() else ():
+            if path.is_dir() and not _is_hidden(path.name) and next(self.list(f"{prefix}{path.name}/"), None):
+                yield path.name
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """See Storage. First writes use a hard link, swaps a lock beside the file: both are atomic."""
@@ -252,6 +262,15 @@ class S3Storage:
                     if key and not key.endswith("/") and not _is_hidden(key):
                         yield Entry(key, item["Size"], item["ETag"], item["LastModified"])
 
+    def folders(self, prefix: str = "") -> Iterator[str]:
+        """See Storage."""
+        below = (f"{self.prefix}/" if self.prefix else "") + (_check_prefix(prefix) if prefix else "")
+        pages = _s3().get_paginator("list_objects_v2")
+        with _named("list_objects_v2", f"s3://{self.bucket}/{below}"):
+            for page in pages.paginate(Bucket=self.bucket, Prefix=below, Delimiter="/"):
+                names = (item["Prefix"].removeprefix(below).rstrip("/") for item in page.get("CommonPrefixes", ()))
+                yield from (name for name in names if name and not _is_hidden(name))
+
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """See Storage. A put whose answer was lost is repeated, and the repeat then meets what the first one wrote."""
         condition = {"IfNoneMatch": "*"} if if_absent else _matching(if_match)
@@ -287,6 +306,23 @@ class S3Storage:
                         raise
                     time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 - jitter, not a secret
         raise AssertionError("unreachable")
+
+
+def check_client() -> None:
+    """Refuse an S3 client that would not know how to swap an object: without that there is no commit.
+
+    Raises:
+        StorageError: boto3 is too old.
+    """
+    import boto3
+
+    model = _s3().meta.service_model
+    known = model.operation_model("PutObject").input_shape.members
+    if not {"IfMatch", "IfNoneMatch"} <= known.keys():
+        raise StorageError(
+            f"boto3 {boto3.__version__} cannot write on a condition; use 1.36 or newer "
+            "(on Glue: the wheels named by --additional-python-modules)"
+        )
 
 
 @contextmanager

@@ -5,20 +5,25 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.stub import Stubber
+from moto import mock_aws
 
 from connectors.base import Destination, Reply, Request
 from connectors.braze.connector import BrazeConnector
 from connectors.contract import layout
+from connectors.contract import storage as stores
 from connectors.contract.manifest import PartFile, RunManifest
 from connectors.contract.receipts import Fate, Receipt, read_ledger
-from connectors.contract.storage import LocalStorage, Storage
+from connectors.contract.storage import LocalStorage, S3Storage, Storage
+from functions import aws
 
 RUN_ID = "20261121T040000Z-3f9a2c"
 
@@ -136,3 +141,89 @@ def fake_braze() -> Callable[..., FakeBraze]:
 @pytest.fixture
 def connector() -> BrazeConnector:
     return BrazeConnector(Destination("http://127.0.0.1:1", "canary-key", allow_loopback=True))
+
+
+@pytest.fixture
+def write(folder: Path) -> Callable[[str, Any], None]:
+    """Put something into the job folder, as JSON."""
+
+    def put(key: str, content: Any = "") -> None:
+        path = folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+
+    return put
+
+
+@pytest.fixture
+def commit(write: Callable[[str, Any], None]) -> Callable[[Published], None]:
+    """Have a published run be the committed one."""
+
+    def point(run: Published) -> None:
+        pointer = {"version": run.manifest.version, "runId": run.manifest.run_id, "manifest": run.key, "snapshot": []}
+        write(layout.pointer(run.manifest.connector), pointer)
+
+    return point
+
+
+@dataclass
+class Account:
+    """An AWS account of a test's own: a bucket, queues, and stubs for what moto has not."""
+
+    patch: pytest.MonkeyPatch
+    urls: dict[str, str] = field(default_factory=dict)
+    stubs: list[Stubber] = field(default_factory=list)
+
+    @property
+    def storage(self) -> S3Storage:
+        return S3Storage("shop", "")
+
+    @property
+    def sqs(self) -> Any:
+        return aws._sqs()
+
+    def url(self, name: str) -> str:
+        if name not in self.urls:
+            self.urls[name] = self.sqs.create_queue(QueueName=name)["QueueUrl"]
+        return self.urls[name]
+
+    def received(self, name: str) -> dict[str, Any]:
+        """What waits on a queue, as Lambda hands it over; it is taken off the queue."""
+        records = []
+        while messages := self.sqs.receive_message(QueueUrl=self.url(name), MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                self.sqs.delete_message(QueueUrl=self.url(name), ReceiptHandle=message["ReceiptHandle"])
+                records.append({"messageId": message["MessageId"], "body": message["Body"], "eventSource": "aws:sqs"})
+        return {"Records": records}
+
+    def stub(self, service: str) -> Stubber:
+        """Answers for a service, in order; all have to be asked for."""
+        client = boto3.client(service)
+        self.patch.setattr(aws, f"_{service}", lambda: client)
+        self.stubs.append(Stubber(client))
+        self.stubs[-1].activate()
+        return self.stubs[-1]
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"):
+        monkeypatch.setenv(f"AWS_{name}", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for cached in (stores._s3, aws._sqs):
+        cached.cache_clear()
+    with mock_aws():
+        stores._s3().create_bucket(Bucket="shop", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        made = Account(monkeypatch)
+        told = {"STACK_NAME": "shop-sync", "BUCKET": "shop", "WORK_QUEUE_URL": made.url("work")}
+        told |= {"QUEUE_URL_BRAZE": made.url("braze"), "DEAD_LETTER_QUEUE_URL_BRAZE": made.url("braze-dead")}
+        told |= {f"GLUE_JOB_{name.upper()}": f"shop-sync-{name}" for name in layout.JOB_TYPES}
+        for name, value in told.items():
+            monkeypatch.setenv(name, value)
+        yield made
+    for stub in made.stubs:
+        stub.assert_no_pending_responses()
+    for cached in (stores._s3, aws._sqs):
+        cached.cache_clear()

@@ -51,6 +51,7 @@ def cloud(monkeypatch):
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"):
         monkeypatch.setenv(f"AWS_{name}", "canary")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv("STACK_NAME", "shop-sync")
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     with mock_aws():
@@ -535,13 +536,17 @@ def test_f54_a_rotated_key_is_read_anew_and_nothing_waits(published, queue_url, 
     assert braze.account.stats.calls == 3
 
 
-def test_f53_a_revoked_key_opens_the_circuit_and_nothing_is_dead_lettered(published, queue_url, braze, visibilities):
+def test_f53_a_revoked_key_opens_the_circuit_and_nothing_is_dead_lettered(
+    published, queue_url, braze, visibilities, capsys
+):
     run = published([upsert("ann")])
     enqueue_all(sqs_event(created(run)), None)
     event = received(queue_url)
     braze.account.api_key = "another"
     for _ in range(5):
         assert len(deliver.lambda_handler(event, None)["batchItemFailures"]) == 1
+    metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [metric["CircuitOpen"] for metric in metrics if "CircuitOpen" in metric] == [[1.0]] * 5
     assert braze.account.stats.calls == 1
     assert all(25 <= wait <= 60 for wait in visibilities.values())
     assert "Messages" not in aws._sqs().receive_message(QueueUrl=os.environ["DEAD_LETTER_QUEUE_URL"])
@@ -628,11 +633,18 @@ def test_figures_are_metrics_of_the_connector(published, queue_url, braze, capsy
     for line in capsys.readouterr().out.splitlines():
         metric = json.loads(line)
         [described] = metric["_aws"]["CloudWatchMetrics"]
-        assert (described["Namespace"], metric["Connector"]) == ("recsync", "braze")
-        assert ["Connector"] in described["Dimensions"]
+        assert (described["Namespace"], metric["Stack"], metric["Connector"]) == ("recsync", "shop-sync", "braze")
+        assert described["Dimensions"][0] == ["Stack", "Connector"]
+        assert described["Dimensions"][1:] == ([["Stack", "Connector", "Job"]] if "Job" in metric else [])
         [name] = [one["Name"] for one in described["Metrics"]]
-        found[name] = metric[name]
-    assert found == {"RecordsEnqueued": [2.0], "RecordsDelivered": [1.0], "RecordsRejected": [1.0], "Requests": [1.0]}
+        found[name, metric.get("Job")] = metric[name]
+    assert found == {
+        ("RecordsEnqueued", "user_personalization/demo"): [2.0],
+        ("RecordsDelivered", "user_personalization/demo"): [1.0],
+        ("RecordsRejected", "user_personalization/demo"): [1.0],
+        ("Requests", "user_personalization/demo"): [1.0],
+        ("CircuitOpen", None): [0.0],
+    }
 
 
 @pytest.mark.usefixtures("throttles_bob")

@@ -1,5 +1,7 @@
 import pytest
 
+from connectors.contract import storage as stores
+from connectors.contract.layout import JobFolder
 from glue_jobs import glue
 from glue_jobs.errors import ConfigError
 
@@ -31,3 +33,21 @@ def test_glues_own_arguments_are_tolerated():
 def test_a_wrong_argument_is_named(arguments, said):
     with pytest.raises(ConfigError, match=said):
         glue.job_folder("related_items", argv(*arguments))
+
+
+def test_an_s3_client_that_could_not_commit_stops_a_job_at_its_start(monkeypatch):
+    def refuse():
+        raise stores.StorageError("boto3 1.34.131 cannot write on a condition")
+
+    monkeypatch.setattr(stores, "check_client", refuse)
+    with pytest.raises(ConfigError, match=r"boto3 1\.34"):
+        glue.check_storage(JobFolder.parse(FOLDER))
+    glue.check_storage(JobFolder.parse("/srv/etl_jobs/related_items/demo"))
+
+
+def test_a_job_that_could_not_commit_says_so_and_ends_with_2(monkeypatch):
+    def refuse(folder):
+        raise ConfigError("boto3 1.34.131 cannot write on a condition")
+
+    monkeypatch.setattr(glue, "check_storage", refuse)
+    assert glue.main("related_items", argv("--S3_JOB_PATH", FOLDER)) == 2

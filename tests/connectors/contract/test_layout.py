@@ -271,3 +271,44 @@ def test_a_manifests_address_comes_apart_as_it_was_put_together(root, connector)
 def test_f33_any_other_address_is_refused(uri):
     with pytest.raises(LayoutError):
         layout.split_manifest_uri(uri)
+
+
+# Which run a key is of
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        layout.part("braze", RUN, "00000-1-000"),
+        layout.manifest("braze", RUN),
+        layout.snapshot("braze", 12, RUN) + "/part-0.parquet",
+        layout.receipts("braze", RUN) + "0123.jsonl",
+        layout.enqueued("braze", RUN, layout.part("braze", RUN, "0")),
+        layout.errors(RUN) + "/part-0.json.gz",
+        layout.quarantine(RUN) + "/part-0.json.gz",
+        layout.held("braze", RUN),
+        f"runs/{RUN}/run.json",
+    ],
+)
+def test_a_key_says_which_run_left_it(key):
+    assert layout.run_of_key(key) == RUN
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        layout.CONFIG,
+        layout.pointer("braze"),
+        layout.health("braze"),
+        layout.started("batch_for-you_2026_11_20_03_00_00"),
+        layout.MAPPING + "part-0001.csv",
+    ],
+)
+def test_what_no_run_left_belongs_to_none(key):
+    assert layout.run_of_key(key) is None
+
+
+def test_a_run_id_says_when_it_began():
+    assert layout.time_of_run(RUN) == datetime(2026, 1, 31, 2, tzinfo=UTC)
+    with pytest.raises(LayoutError, match="should look like"):
+        layout.time_of_run("yesterday")

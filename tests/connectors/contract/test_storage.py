@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from threading import Barrier
@@ -146,6 +146,28 @@ def test_a_listing_names_keys_and_sizes_by_key(storage):
     for size, key in enumerate(put):
         storage.put(key, b"x" * size)
     assert list(sizes(storage).items()) == [(key, put.index(key)) for key in sorted(put)]
+
+
+def test_a_listing_says_when_an_object_was_written(storage):
+    storage.put("a", b"")
+    [entry] = storage.list()
+    assert abs(datetime.now(UTC) - entry.modified_at) < timedelta(minutes=1)
+
+
+def test_folders_are_named_and_not_listed(storage):
+    for key in ("c", "a/x/1", "a/y/2", "a/3", "a/.z/4", "b/x/5", "ab/6"):
+        storage.put(key, b"")
+    assert list(storage.folders()) == ["a", "ab", "b"]
+    assert list(storage.folders("a/")) == ["x", "y"]
+    assert list(storage.folders("a/x/")) == list(storage.folders("nothing/")) == []
+    with pytest.raises(LayoutError, match="should end in '/'"):
+        list(storage.folders("a"))
+
+
+def test_a_folder_that_was_emptied_is_none(storage):
+    storage.put("a/x/1", b"")
+    storage.delete("a/x/1")
+    assert list(storage.folders("a/")) == []
 
 
 def test_a_listing_of_a_folder_leaves_its_neighbours_out(storage):
@@ -682,3 +704,11 @@ def test_folder_markers_of_the_console_are_not_listed(s3, bucket):
         bucket.put_object(Key=key)
     assert keys(s3) == ["folder/a"]
     assert keys(s3, "folder/") == ["folder/a"]
+
+
+def test_a_client_that_cannot_swap_is_refused_before_any_work(s3, monkeypatch):
+    stores.check_client()
+    members = stores._s3().meta.service_model.operation_model("PutObject").input_shape.members
+    monkeypatch.delitem(members, "IfMatch")
+    with pytest.raises(StorageError, match=r"boto3 \S+ cannot write on a condition; use 1\.36 or newer"):
+        stores.check_client()

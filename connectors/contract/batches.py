@@ -1,0 +1,52 @@
+"""Finished batch inference: which job of a solution is the newest, told from a listing alone.
+
+A job writes its output as ``<input>.out`` when it is done; `_CHECK` beside it says nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from connectors.contract.storage import Entry
+
+# Source: "Maintaining Personalized Experiences with Machine Learning" v1.4.5: a job's folder is
+# batch_<solution>_<UTC time>; its README leaves the first word out.
+_JOB = re.compile(r"(?:batch_)?.+_(\d{4}(?:_\d{2}){5})")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A finished job.
+
+    Attributes:
+        folder: Its folder below the address that was listed, without a trailing slash; empty for that itself.
+        entries: Its output files.
+    """
+
+    folder: str
+    entries: Sequence[Entry]
+
+    @property
+    def finished_at(self) -> datetime:
+        """When the last of its files was written."""
+        return max(entry.modified_at for entry in self.entries)
+
+
+def newest_batch(entries: Iterable[Entry]) -> Batch | None:
+    """The finished job of a listing: of the folder itself, else of its newest job folder. None when there is none."""
+    finished: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        folder, _, name = entry.key.rpartition("/")
+        if name.endswith((".out", ".out.gz")) and not name.startswith("_"):
+            finished[folder].append(entry)
+    if finished.get(""):
+        return Batch("", finished[""])
+    jobs = {folder: match[1] for folder in finished if (match := _JOB.fullmatch(folder))}
+    if not jobs:
+        return None
+    newest = max(jobs, key=lambda folder: (jobs[folder], folder))
+    return Batch(newest, finished[newest])

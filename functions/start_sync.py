@@ -1,0 +1,170 @@
+"""A batch is done, or it is time → the Glue job of every job folder that waits for it, once.
+
+A marker in the job folder keeps the same batch from being started twice, however often its event comes. It is
+written before the start and removed when the start is refused, so that the next try may have it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+
+from connectors.contract import layout
+from connectors.contract.layout import JobFolder
+from connectors.contract.storage import ConflictError, NotFoundError, Storage
+from connectors.contract.wire import VersionedModel
+
+StartRun: TypeAlias = Callable[[JobFolder], str]
+OpenFolder: TypeAlias = Callable[[str], Storage]
+
+# A start that has not told its run by now has died; and an event that has not come by now does not come.
+PATIENCE = timedelta(minutes=15)
+
+
+class StartError(Exception):
+    """A run could not be started. Nothing is lost: the event comes again, and the sweep looks too."""
+
+
+class Started(VersionedModel):
+    """That a run was started for a batch.
+
+    Attributes:
+        glue_run: Glue's id of the run; empty while it is being started.
+    """
+
+    batch: str
+    at: datetime
+    glue_run: str = ""
+
+
+def job_folders(bucket: Storage) -> Iterator[JobFolder]:
+    """Every job folder of a bucket."""
+    for job_type in layout.JOB_TYPES:
+        for name in bucket.folders(f"etl_jobs/{job_type}/"):
+            if layout.is_name(name):
+                yield JobFolder.parse(f"{bucket.root}/etl_jobs/{job_type}/{name}")
+
+
+def batch_path(storage: Storage) -> str | None:
+    """Where a job reads its batches, without a trailing slash; None where its config.json does not say.
+
+    A config.json that is wrong is the run's to name: here it only means that nothing waits for a batch.
+    """
+    try:
+        path = json.loads(storage.get(layout.CONFIG).data)["batchInferencePath"]
+    except (NotFoundError, ValueError, KeyError, TypeError):
+        return None
+    return path.rstrip("/") if isinstance(path, str) else None
+
+
+def bound_to(output: str, folders: Sequence[JobFolder], open_folder: OpenFolder) -> list[JobFolder]:
+    """The job folders that read a batch: theirs is its folder, or one above it.
+
+    Args:
+        output: Where the batch was written.
+    """
+    found = []
+    for folder in folders:
+        path = batch_path(open_folder(folder.root))
+        if path and f"{output.rstrip('/')}/".startswith(f"{path}/"):
+            found.append(folder)
+    return found
+
+
+def start_once(folder: JobFolder, storage: Storage, batch: str, start_run: StartRun, now: datetime) -> str:
+    """Start a run for a batch, unless one was.
+
+    Args:
+        batch: The batch's name; the marker has it.
+
+    Returns:
+        Glue's id of the run; empty when one was started before.
+
+    Raises:
+        StartError: Glue refused. The batch may be tried again.
+    """
+    key = layout.started(batch)
+    tag = _claimed(storage, key, Started(batch=batch, at=now))
+    if tag is None:
+        return ""
+    try:
+        run = start_run(folder)
+    except Exception:
+        storage.delete(key)
+        raise
+    storage.put(key, Started(batch=batch, at=now, glue_run=run).to_json().encode())
+    return run
+
+
+def _claimed(storage: Storage, key: str, marker: Started) -> str | None:
+    """The tag of our marker; None when the batch is someone else's. A start that died is taken over."""
+    data = marker.to_json().encode()
+    try:
+        return storage.put(key, data, if_absent=True)
+    except ConflictError:
+        pass
+    try:
+        blob = storage.get(key)
+        was = Started.model_validate_json(blob.data)
+        has_died = not was.glue_run and marker.at - was.at >= PATIENCE
+        return storage.put(key, data, if_match=blob.tag) if has_died else None
+    except (ConflictError, NotFoundError):
+        return None
+
+
+def start_all(
+    folders: Sequence[JobFolder], open_folder: OpenFolder, batch: str, start_run: StartRun, now: datetime
+) -> dict[str, str]:
+    """Start a run for a batch in every one of these folders, whatever becomes of the others.
+
+    Returns:
+        Job → Glue's id of its run, for those that were started.
+
+    Raises:
+        StartError: Some could not be started; the message names them.
+    """
+    started, refused = {}, []
+    for folder in folders:
+        try:
+            started[folder.job] = start_once(folder, open_folder(folder.root), batch, start_run, now)
+        except StartError as error:
+            refused.append(str(error))
+    if refused:
+        raise StartError("; ".join(refused))
+    return {job: run for job, run in started.items() if run}
+
+
+def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, str]:
+    """A batch's event, a schedule's, or by hand ``{"jobs": ["user_personalization/for_you"]}``; what was started."""
+    from connectors.contract.storage import open_storage
+    from functions import aws, settings
+
+    folders = list(job_folders(open_storage(f"s3://{settings.required('BUCKET')}")))
+    if "Arn" in event.get("detail", {}):
+        arn = event["detail"]["Arn"]
+        output = aws.batch_output(arn)
+        folders = bound_to(output, folders, open_storage) if output else []
+        batch = arn.rpartition("/")[2]
+    else:
+        folders = _named(folders, event.get("jobs", settings.scheduled_jobs()))
+        batch = f"scheduled-{_digits(event['time'])}" if "time" in event else f"by-hand-{context.aws_request_id}"
+    started = start_all(folders, open_storage, batch, aws.start_run, datetime.now(UTC))
+    aws.log("runs started", batch=batch, bound=len(folders), started=started)
+    return started
+
+
+def _named(folders: Sequence[JobFolder], jobs: Sequence[str]) -> list[JobFolder]:
+    """The folders of some jobs; all for none.
+
+    Raises:
+        StartError: There is no folder for a job.
+    """
+    if missing := set(jobs) - {folder.job for folder in folders}:
+        raise StartError(f"there is no job folder etl_jobs/{sorted(missing)[0]}; put a config.json into it")
+    return [folder for folder in folders if not jobs or folder.job in jobs]
+
+
+def _digits(time: str) -> str:
+    return "".join(character for character in time if character.isalnum())

@@ -1,0 +1,216 @@
+"""What events missed. Every quarter of an hour it looks at each job folder, heals what it can, and counts the rest.
+
+An event may get lost, a function may die between two steps, a batch may never come: nothing of that calls anybody.
+So this looks at what should have happened by now, and does it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from connectors import registry
+from connectors.contract import layout
+from connectors.contract.batches import Batch, newest_batch
+from connectors.contract.layout import JobFolder
+from connectors.contract.manifest import Pointer, RunManifest
+from connectors.contract.storage import NotFoundError, Storage
+from functions import retention
+from functions.dead_letters import remove_pointless
+from functions.enqueue import Marker, Queue
+from functions.start_sync import PATIENCE, OpenFolder, StartRun, batch_path, job_folders, start_once
+
+
+class SweepError(Exception):
+    """Some job folders could not be looked at; all others were."""
+
+
+@dataclass
+class Findings:
+    """What a sweep saw and did.
+
+    Attributes:
+        not_enqueued: Connector → runs that were published and not handed to its queue in time; they are now.
+        held: Connector → runs that wait for a yes.
+        batch_age_hours: Job → the age of its newest batch.
+        started: Job → Glue's id of the run that an event should have started.
+        failed: Job → why it could not be looked at.
+    """
+
+    not_enqueued: Counter[str] = field(default_factory=Counter)
+    held: Counter[str] = field(default_factory=Counter)
+    batch_age_hours: dict[str, float] = field(default_factory=dict)
+    started: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def sweep(
+    folders: Sequence[JobFolder],
+    open_folder: OpenFolder,
+    work_queue: Queue,
+    start_run: StartRun,
+    now: datetime,
+    *,
+    starts_missed: bool,
+) -> Findings:
+    """Look at every job folder. One that cannot be read keeps nobody else from being looked at."""
+    findings = Findings()
+    for folder in folders:
+        try:
+            storage = open_folder(folder.root)
+            _heal_publishes(storage, work_queue, now, findings)
+            _look_at_batch(folder, storage, open_folder, start_run, now, findings, starts_missed=starts_missed)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told for this folder
+            findings.failed[folder.job] = f"{type(error).__name__}: {error}"
+    return findings
+
+
+def _heal_publishes(storage: Storage, work_queue: Queue, now: datetime, findings: Findings) -> None:
+    for connector in storage.folders("output/"):
+        late = late_manifest(storage, connector, now)
+        findings.not_enqueued[connector] += late is not None
+        if late is not None and work_queue.send([event_of(f"{storage.root}/{late}")]):
+            raise SweepError(f"the work queue refused {late}")
+        waiting = storage.list(layout.held_folder(connector))
+        findings.held[connector] += sum(1 for _ in waiting)
+
+
+def late_manifest(storage: Storage, connector: str, now: datetime) -> str | None:
+    """The manifest of the newest run, when it was published long enough ago and some part was never handed over."""
+    try:
+        pointer = Pointer.model_validate_json(storage.get(layout.pointer(connector)).data)
+    except NotFoundError:
+        return None
+    key = pointer.manifest
+    manifest = _manifest(storage, key)
+    if manifest is None:
+        key = pointer.previous
+        manifest = _manifest(storage, key)
+    if manifest is None or manifest.acknowledge == "onWrite" or now - _written_at(storage, key) < PATIENCE:
+        return None
+    parts = (layout.enqueued(connector, manifest.run_id, file.key) for file in manifest.files)
+    return key if any(not _is_done(storage, part) for part in parts) else None
+
+
+def _manifest(storage: Storage, key: str) -> RunManifest | None:
+    try:
+        return RunManifest.model_validate_json(storage.get(key).data) if key else None
+    except NotFoundError:
+        return None
+
+
+def event_of(address: str) -> str:
+    """The event that S3 would have sent for an object."""
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    detail = {"bucket": {"name": bucket}, "object": {"key": key}}
+    return json.dumps({"source": "recsync.sweep", "detail-type": "Object Created", "detail": detail})
+
+
+def _is_done(storage: Storage, marker: str) -> bool:
+    try:
+        return Marker.model_validate_json(storage.get(marker).data).done
+    except NotFoundError:
+        return False
+
+
+def _written_at(storage: Storage, key: str) -> datetime:
+    folder = key.rpartition("/")[0] + "/"
+    return next(entry.modified_at for entry in storage.list(folder) if entry.key == key)
+
+
+def _look_at_batch(
+    folder: JobFolder,
+    storage: Storage,
+    open_folder: OpenFolder,
+    start_run: StartRun,
+    now: datetime,
+    findings: Findings,
+    *,
+    starts_missed: bool,
+) -> None:
+    path = batch_path(storage)
+    batch = newest_batch(open_folder(path).list()) if path and "://" in path else None
+    if path is None or batch is None:
+        return
+    findings.batch_age_hours[folder.job] = (now - batch.finished_at) / timedelta(hours=1)
+    if starts_missed and is_missed(storage, batch, now):
+        name = f"{path}/{batch.folder}".rstrip("/").rpartition("/")[2]
+        if run := start_once(folder, storage, name, start_run, now):
+            findings.started[folder.job] = run
+
+
+def is_missed(storage: Storage, batch: Batch, now: datetime) -> bool:
+    """Whether no run was committed since a batch was done, although its event had time to come."""
+    if now - batch.finished_at < PATIENCE:
+        return False
+    for connector in storage.folders("output/"):
+        try:
+            run = Pointer.model_validate_json(storage.get(layout.pointer(connector)).data).run_id
+        except NotFoundError:
+            continue
+        if layout.time_of_run(run) >= batch.finished_at.replace(microsecond=0):
+            return False
+    return True
+
+
+def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """``{"task": "heal"}`` or ``{"task": "prune"}``; by hand also ``"now"``, a time to judge by.
+
+    Raises:
+        SweepError: Some job folders could not be looked at, or a run could not be started.
+    """
+    from connectors.contract.storage import open_storage
+    from functions import settings
+
+    now = datetime.fromisoformat(event["now"]).astimezone(UTC) if "now" in event else datetime.now(UTC)
+    folders = list(job_folders(open_storage(f"s3://{settings.required('BUCKET')}")))
+    tasks = {"heal": _heal, "prune": _prune}
+    if event.get("task") not in tasks:
+        raise SweepError(f"task is {event.get('task')!r}; it should be heal or prune")
+    return tasks[event["task"]](folders, now)
+
+
+def _heal(folders: Sequence[JobFolder], now: datetime) -> dict[str, Any]:
+    from connectors.contract.storage import open_storage
+    from functions import aws, settings
+
+    queue = aws.SqsQueue(settings.required("WORK_QUEUE_URL"))
+    found = sweep(folders, open_storage, queue, aws.start_run, now, starts_missed=settings.starts_missed())
+    removed = {
+        name: remove_pointless(aws.DeadLetters(url), open_storage, now)
+        for name in registry.names()
+        if (url := settings.dead_letter_queue_url(name))
+    }
+    for connector in found.not_enqueued:
+        aws.count("PublishedNotEnqueued", found.not_enqueued[connector], connector)
+        aws.count("HeldRuns", found.held[connector], connector)
+    for job, hours in found.batch_age_hours.items():
+        aws.count("BatchAgeHours", hours, job=job)
+    aws.log("swept", folders=len(folders), started=found.started, dead_letters_removed=removed)
+    _raise_if_any(found.failed)
+    return {"notEnqueued": found.not_enqueued.total(), "started": found.started, "deadLettersRemoved": removed}
+
+
+def _prune(folders: Sequence[JobFolder], now: datetime) -> dict[str, Any]:
+    from connectors.contract.storage import open_storage
+    from functions import aws, settings
+
+    before = now - timedelta(days=settings.retention_days())
+    removed, failed = {}, {}
+    for folder in folders:
+        try:
+            removed[folder.job] = retention.prune(open_storage(folder.root), before)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told for this folder
+            failed[folder.job] = f"{type(error).__name__}: {error}"
+    aws.log("pruned", removed=removed)
+    _raise_if_any(failed)
+    return {"removed": removed}
+
+
+def _raise_if_any(failed: dict[str, str]) -> None:
+    if failed:
+        raise SweepError("; ".join(f"{job}: {reason}" for job, reason in failed.items()))

@@ -1,0 +1,44 @@
+"""Which batch is the newest, from names alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connectors.contract.batches import newest_batch
+from connectors.contract.storage import Entry
+
+DONE = datetime(2026, 11, 21, 4, tzinfo=UTC)
+
+
+def listing(*keys: str) -> list[Entry]:
+    return [Entry(key, 1, "", DONE + timedelta(minutes=minutes)) for minutes, key in enumerate(keys)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "folder"),
+    [
+        (
+            ["batch_s_2026_11_20_03_00_00/a.json.out", "batch_s_2026_11_21_03_00_00/a.json.out"],
+            "batch_s_2026_11_21_03_00_00",
+        ),
+        (["s_2026_11_20_03_00_00/a.out", "s_2026_11_19_03_00_00/a.out"], "s_2026_11_20_03_00_00"),
+        (["batch_s_2026_11_20_03_00_00/a.out", "batch_s_2026_11_21_03_00_00/_CHECK"], "batch_s_2026_11_20_03_00_00"),
+        (["a.json.out", "batch_s_2026_11_21_03_00_00/a.json.out"], ""),
+        (["batch_s_2026_11_20_03_00_00/a.out.gz", "elsewhere/a.out"], "batch_s_2026_11_20_03_00_00"),
+    ],
+)
+def test_the_newest_job_with_output_counts(keys, folder):
+    assert newest_batch(listing(*keys)).folder == folder
+
+
+@pytest.mark.parametrize("keys", [[], ["_CHECK"], ["job_config.json"], ["elsewhere/a.out"], ["_a.out"]])
+def test_without_output_there_is_none(keys):
+    assert newest_batch(listing(*keys)) is None
+
+
+def test_a_batch_is_done_with_its_last_file():
+    batch = newest_batch(listing("a.out", "b.out", "c.json"))
+    assert [entry.key for entry in batch.entries] == ["a.out", "b.out"]
+    assert batch.finished_at == DONE + timedelta(minutes=1)

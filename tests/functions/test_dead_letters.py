@@ -1,0 +1,98 @@
+"""Dead letters go when a newer run has told the same users something newer, and only then."""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import UTC, datetime
+
+import pytest
+
+from connectors.contract.manifest import Message
+from connectors.contract.receipts import Fate, Receipt, write_receipts
+from connectors.contract.storage import open_storage
+from functions.dead_letters import remove_pointless
+
+NOW = datetime(2026, 11, 22, 4, tzinfo=UTC)
+NEWER = "20261122T040000Z-000002"
+ANN = {"userId": "ann", "op": "upsert", "recommendations": []}
+
+
+class Queue:
+    """Gives each message once."""
+
+    def __init__(self, *bodies: str) -> None:
+        self.unseen, self.left = deque(enumerate(bodies)), dict(enumerate(bodies))
+
+    def receive(self):
+        return [
+            (str(number), body) for number, body in [self.unseen.popleft() for _ in range(min(2, len(self.unseen)))]
+        ]
+
+    def delete(self, handle: str) -> None:
+        del self.left[int(handle)]
+
+
+def message_of(run) -> str:
+    file = run.manifest.files[0]
+    fields = {"connector": "braze", "manifest": run.address, "version": run.manifest.version, "file": file.key}
+    return Message(**fields, first_line=0, last_line=file.records - 1, lines=[ANN] * file.records).to_json()
+
+
+def settle(run) -> None:
+    file = run.manifest.files[0]
+    receipt = Receipt(file=file.key, first_line=0, last_line=file.records - 1, outcome="settled", at=NOW)
+    write_receipts(run.storage, run.manifest, [receipt])
+
+
+@pytest.fixture
+def old(publish):
+    return publish([ANN, ANN])
+
+
+@pytest.fixture
+def newer(publish, commit):
+    run = publish([ANN], run_id=NEWER, version=2)
+    commit(run)
+    return run
+
+
+def test_a_dead_letter_goes_once_a_newer_run_is_settled_and_its_receipt_says_so(old, newer):
+    settle(newer)
+    queue = Queue(message_of(old), message_of(old), message_of(old))
+    assert remove_pointless(queue, open_storage, NOW) == 3
+    assert queue.left == {}
+    assert old.fates() == [Fate.SUPERSEDED] * 2
+
+
+def test_it_stays_while_the_newer_run_is_on_its_way(old, newer):
+    queue = Queue(message_of(old))
+    assert remove_pointless(queue, open_storage, NOW) == 0
+    assert (len(queue.left), old.receipts()) == (1, [])
+
+
+def test_one_of_the_newest_run_itself_stays(old, newer):
+    settle(newer)
+    assert remove_pointless(Queue(message_of(newer)), open_storage, NOW) == 0
+
+
+def test_a_run_that_someone_else_reads_makes_nothing_pointless(old, publish, commit):
+    newer = publish([ANN], run_id=NEWER, version=2, acknowledge="onWrite")
+    commit(newer)
+    settle(newer)
+    assert remove_pointless(Queue(message_of(old)), open_storage, NOW) == 0
+
+
+@pytest.mark.parametrize("body", ["no json", "{}", '{"formatVersion": 99}'])
+def test_what_nobody_can_read_stays_for_a_person(old, newer, body):
+    settle(newer)
+    queue = Queue(body, message_of(old))
+    assert remove_pointless(queue, open_storage, NOW) == 1
+    assert list(queue.left.values()) == [body]
+
+
+def test_a_message_of_a_run_that_is_pruned_goes_without_a_receipt(old, newer):
+    settle(newer)
+    body = message_of(old)
+    old.storage.delete(old.key)
+    assert remove_pointless(Queue(body), open_storage, NOW) == 1
+    assert old.receipts() == []
