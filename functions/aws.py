@@ -30,6 +30,8 @@ from functions.start_sync import StartError
 
 _LOGGER = Logger(service="recsync")
 _SECRET_MAX_AGE_S = 300
+# How old what is known of a newest run may be: see docs/explanation/delivery.md.
+NEWEST_MAX_AGE_S = 10.0
 _LONGEST_VISIBILITY_S = 43_200
 # Longer than the sweep takes to read a dead-letter queue through.
 _READING_S = 240
@@ -224,8 +226,8 @@ def sender() -> Sender:
 
 @functools.cache
 def newest() -> Newest:
-    """What this process knows of newest runs; no older than 10 seconds."""
-    return Newest(max_age_s=10)
+    """What this process knows of newest runs."""
+    return Newest(NEWEST_MAX_AGE_S)
 
 
 @functools.cache
