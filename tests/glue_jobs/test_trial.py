@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from cli.embedded import deliver_run, published
@@ -15,7 +17,8 @@ from connectors.contract.storage import open_storage
 from functions.deliver import Newest
 from glue_jobs import state, sync
 from glue_jobs.errors import NoInputError
-from tests.conftest import NOW
+
+NOW = datetime(2026, 11, 21, 4, tzinfo=UTC)
 
 
 def line(user, *items):
@@ -66,7 +69,7 @@ def test_a_trial_has_receipts_of_its_own_and_the_next_run_tells_everyone_all_the
     storage, manifest = open_storage(shop.folder.root), shop.manifest(done)
     assert deliver(shop, done.manifest, manifest).fates[Fate.DELIVERED] == 1
     assert read_ledger(storage, manifest).counts()[Fate.DELIVERED] == 1
-    first = shop.run()
+    first = shop.run(NOW + timedelta(hours=1))
     assert (first.version, first.counts["new"], first.counts["records"]) == (1, 3, 3)
     assert [one.run_id for _, one in published(storage, "braze")] == [done.run_id, first.run_id]
 
