@@ -1,0 +1,165 @@
+"""How a run ended → the sentence that a page begins with, and what a person may do about it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from connectors.contract.held import GuardReading
+from connectors.contract.receipts import Fate
+from connectors.contract.run_record import ConnectorRecord
+from connectors.contract.tally import Tally
+from glue_jobs.report import words
+from glue_jobs.report.facts import Facts, Standing
+
+# A verdict → how it is said of so many users.
+_SAID = {
+    "new": "new",
+    "changed": "changed",
+    "repeated": "sent again",
+    "refreshed": "refreshed",
+    "cleared": "cleared",
+}
+_FATES = {
+    Fate.DELIVERED: "delivered",
+    Fate.REJECTED: "rejected",
+    Fate.DEAD_LETTERED: "dead-lettered",
+    Fate.SUPERSEDED: "superseded",
+    Fate.OPEN: "without an answer yet",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said first.
+
+    Attributes:
+        state: One word or two: committed, held and so on.
+        more: What else has to be known at once, a sentence each.
+        commands: What a person may type, as (what it does, the command).
+        is_alarm: Whether someone has to look.
+    """
+
+    state: str
+    sentence: str
+    more: list[str] = field(default_factory=list)
+    commands: list[tuple[str, str]] = field(default_factory=list)
+    is_alarm: bool = False
+
+
+def of_run(facts: Facts) -> Verdict:
+    """The verdict of a whole run: that of its one connector, or how each ended."""
+    parts = facts.record.connectors
+    if not parts:
+        return Verdict("stopped", f"Nothing was run: {_period(facts.record.message)}", is_alarm=True)
+    verdicts = [of_connector(part, facts) for part in parts]
+    if len(verdicts) == 1:
+        return verdicts[0]
+    told = [f"{part.connector} {verdict.state}" for part, verdict in zip(parts, verdicts, strict=True)]
+    is_alarm = any(verdict.is_alarm for verdict in verdicts)
+    return Verdict(", ".join(told), f"{len(parts)} connectors: {words.listed(told)}.", is_alarm=is_alarm)
+
+
+def of_connector(part: ConnectorRecord, facts: Facts) -> Verdict:
+    """The verdict of a connector's part."""
+    standing = facts.standing(part)
+    if part.outcome == "stopped":
+        return Verdict("stopped", f"Stopped, and nothing was changed: {_period(part.reason)}", is_alarm=True)
+    if part.outcome == "held":
+        return _held(part, standing, facts.folder)
+    if part.outcome == "planned":
+        return _planned(part)
+    return Verdict("committed", f"{_update(part, 'gets')}{_delivery(part, standing)}.", list(_withheld(part)))
+
+
+def breached(part: ConnectorRecord) -> list[GuardReading]:
+    """The guards that hold a part."""
+    return [reading for reading in part.guards if reading.is_breached]
+
+
+def against(reading: GuardReading) -> str:
+    """A guard's number against its limit, in words."""
+    side = "at least" if reading.name.startswith("min") else "at most"
+    said = f"{words.limit(reading.name, reading.number)}, where {side} {words.limit(reading.name, reading.limit)}"
+    return f"{said} may pass without a yes"
+
+
+def _held(part: ConnectorRecord, standing: Standing, folder: str) -> Verdict:
+    """A part that a guard held: it waits, was approved since, or waits no more."""
+    guards = breached(part)
+    why = f"{guards[0].note}: {against(guards[0])}" if guards else part.reason
+    more = [f"{_period(_upper(one.note))} {_period(_upper(against(one)))}" for one in guards[1:]]
+    if standing.tally:
+        return Verdict("approved", f"Held, then approved. {_update(part, 'gets')}{_delivery(part, standing)}.", more)
+    if not standing.waiting:
+        sentence = (
+            f"Held, and it waits no more: it was discarded, or a newer run took its place. {_upper(_period(why))}"
+        )
+        return Verdict("held, then dropped", sentence, more)
+    more = [*more, _period(_upper(part.reason))] if part.reason and guards else more
+    more += [f"Nothing has reached anybody. {_update(part, 'would get')} once it is approved."]
+    typed = f"--connector {part.connector} --run {standing.waiting} {shlex.quote(folder)}"
+    commands = [("Let it pass", f"recsync approve {typed}"), ("Drop it", f"recsync discard {typed}")]
+    return Verdict("held", f"Held for a yes: {_period(why)}", more, commands, is_alarm=True)
+
+
+def _planned(part: ConnectorRecord) -> Verdict:
+    guards = breached(part)
+    more = [f"A guard would hold it: {one.note}, {against(one)}." for one in guards]
+    sentence = f"A plan, nothing is sent: {_lower(_update(part, 'would get'))}."
+    return Verdict("planned", sentence, [*more, *_withheld(part)], is_alarm=bool(guards))
+
+
+def _update(part: ConnectorRecord, verb: str) -> str:
+    """Who is sent something, and why."""
+    counts = part.counts
+    records, users = counts.get("records", 0), counts.get("users", 0)
+    if not records:
+        told = counts.get("unchanged", 0)
+        everyone = f"all {words.many(users, 'user')} were told this before" if told == users > 1 else "nothing differs"
+        return f"Nothing to send: {everyone}"
+    verb = verb if records == 1 else verb.replace("gets", "get")
+    reasons = [f"{counts[name]:,} {said}" for name, said in _SAID.items() if counts.get(name)]
+    return f"{words.many(records, 'user')} {verb} an update ({', '.join(reasons)})"
+
+
+def _delivery(part: ConnectorRecord, standing: Standing) -> str:
+    """What became of it so far, as the end of a sentence."""
+    records, tally = part.counts.get("records", 0), standing.tally
+    if tally is None:
+        return "; the commit was never published, so the next run sends it all again"
+    if not records:
+        return ""
+    if standing.is_read_by_others:
+        return "; its files are read by someone else, who knows what was delivered"
+    return f"; {fates(tally)}"
+
+
+def fates(tally: Tally) -> str:
+    """What the receipts say, in words."""
+    delivered, records = tally.fates[Fate.DELIVERED], tally.records
+    if delivered == records:
+        return "it is delivered" if records == 1 else f"all {records:,} are delivered"
+    if tally.fates[Fate.OPEN] == records:
+        return "nothing is delivered yet"
+    return words.listed([f"{tally.fates[fate]:,} {said}" for fate, said in _FATES.items() if tally.fates[fate]])
+
+
+def _withheld(part: ConnectorRecord) -> Iterator[str]:
+    if count := part.counts.get("clearsWithheld"):
+        verb = "is" if count == 1 else "are"
+        yield f"{words.many(count, 'clear')} {verb} withheld: not every line could be read, so nobody counts as gone."
+
+
+def _period(text: str) -> str:
+    """A text as the end of a sentence."""
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
