@@ -75,12 +75,21 @@ class Shelf:
         return self.names.get(item_id) or words.cut(item_id, _MAX_NAME)
 
 
-def shelf_of(part: ConnectorRecord) -> Shelf:
-    """The items of a connector's samples."""
-    items = [item for sample in (*part.samples, *part.unchanged) for item in sample.after or ()]
-    roles = roles_of(dict.fromkeys(field for item in items for field in item))
+def shelf_of(part: ConnectorRecord, earlier: Iterable[ConnectorRecord | None] = ()) -> Shelf:
+    """The items of a connector's samples, by their newest names: who is cleared has only ids in this run's own.
+
+    Args:
+        earlier: The connector's parts of the runs before, newest first.
+    """
+    items = [item for one in (part, *earlier) if one for item in _items_of(one)]
+    roles = roles_of(dict.fromkeys(field for item in _items_of(part) or items for field in item))
+    items.reverse()
     names = {str(item.get(ITEM_ID)): _text(item.get(roles.name)) for item in items} if roles.name else {}
     return Shelf(roles, {item_id: name for item_id, name in names.items() if name})
+
+
+def _items_of(part: ConnectorRecord) -> list[Item]:
+    return [item for sample in (*part.samples, *part.unchanged) for item in sample.after or ()]
 
 
 def told(part: ConnectorRecord, shelf: Shelf, room: Room) -> list[Markup]:
@@ -106,7 +115,7 @@ def _user(sample: Sample, shelf: Shelf, room: Room) -> Markup:
         tag("p", _why(sample), class_="note"),
         tag("ol", shown, class_="items") if shown else None,
         tag("p", f"and {words.many(rest, 'more item')}", class_="note") if rest else None,
-        tag("p", f"Off the list: {left}", class_="note", dir="auto") if (left := _left(sample, shelf)) else None,
+        _left(sample, shelf),
         class_="user",
     )
 
@@ -121,12 +130,14 @@ def _why(sample: Sample) -> str:
     return f"{why}: {words.listed(named)}."
 
 
-def _left(sample: Sample, shelf: Shelf) -> str:
+def _left(sample: Sample, shelf: Shelf) -> Markup | None:
     """The items he had and has no more."""
     after = {item.get(ITEM_ID) for item in sample.after or ()}
     gone = [shelf.name(item_id) for item_id in sample.before or () if item_id not in after]
     more = f" and {len(gone) - _LEFT_ITEMS} more" if len(gone) > _LEFT_ITEMS else ""
-    return ", ".join(gone[:_LEFT_ITEMS]) + more
+    label = "Loses" if sample.verdict == "cleared" else "Off the list"
+    said = f"{label}: {', '.join(gone[:_LEFT_ITEMS])}{more}"
+    return tag("p", said, class_="note", dir="auto") if gone else None
 
 
 def _item(place: int, item: Item, before: Sequence[str] | None, shelf: Shelf) -> Markup:
@@ -163,10 +174,11 @@ def _mark(place: int, item_id: str, before: Sequence[str] | None) -> Child:
 
 
 def _picture(found: JsonValue, name: str) -> Markup:
-    """The item's image over a tile with its name, which is seen where no image comes."""
+    """The item's image, or a tile with its name. One that does not come leaves its alt text, styled like the tile."""
     url = found if isinstance(found, str) and is_shown(found) else None
     image = tag("img", src=url, alt=name, loading="lazy", referrerpolicy="no-referrer") if url else None
-    return tag("span", tag("span", name, class_="tile", aria_hidden="true"), image, class_="picture")
+    tile = tag("span", name, class_="tile", aria_hidden="true")
+    return tag("span", image or tile, class_="picture")
 
 
 def is_shown(url: str) -> bool:

@@ -23,9 +23,8 @@ def bars(values: Sequence[tuple[float, bool]]) -> Markup:
         values: Height, and whether it came true: what did not is drawn as an outline.
     """
     slots, most = max(_SLOTS, len(values)), max((value for value, _ in values), default=0)
-    first = slots - len(values)
     drawn = [
-        _bar(first + place, value / most if most else 0.0, is_true, is_last=place == len(values) - 1)
+        _bar(place, value / most if most else 0.0, is_true, is_last=place == len(values) - 1)
         for place, (value, is_true) in enumerate(values)
     ]
     box = f"0 0 {slots * _WIDTH} {_HEIGHT}"

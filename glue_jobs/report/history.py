@@ -48,8 +48,8 @@ def history(part: ConnectorRecord, facts: Facts, room: Room, id_: str) -> Markup
     if len(runs) == 1:
         return None
     charted = [_trend(name, [(count(past), past.is_true) for past in reversed(runs)]) for name, count in _TRENDS]
-    rows = [[words.moment(past.run.started_at), past.outcome, *_figures(past)] for past in runs]
-    columns = ["Run", "Outcome", *(f"{name}#" for name, _ in _TRENDS)]
+    rows = [[words.day(past.run.started_at), past.outcome, *_figures(past)] for past in runs]
+    columns = ["Run, UTC", "Outcome", *(f"{name}#" for name, _ in _TRENDS)]
     caption = "This run and those before it, newest first"
     return block(
         "Earlier runs",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from connectors.contract.run_record import ConnectorRecord
-from glue_jobs.report import cards, sections, verdict, words
+from connectors.contract.run_record import ConnectorRecord, RunRecord
+from glue_jobs.report import cards, charts, sections, verdict, words
 from glue_jobs.report.facts import Facts, Room
 from glue_jobs.report.history import history
 from glue_jobs.report.markup import Child, Markup, join, tag
@@ -107,7 +107,7 @@ _LISTED = (
 
 def _blocks(part: ConnectorRecord, id_: str, facts: Facts, room: Room) -> Iterator[tuple[str, Markup]]:
     """What there is to say about a connector, by the id of its heading."""
-    shelf, standing = cards.shelf_of(part), facts.standing(part)
+    shelf, standing = cards.shelf_of(part, (run.of(part.connector) for run in facts.earlier)), facts.standing(part)
     written: dict[str, Callable[[str], Markup | None]] = {
         "funnel": lambda at: sections.funnel(part, standing, at),
         "guards": lambda at: sections.guards(part, room, at),
@@ -143,23 +143,28 @@ def _left_out(facts: Facts, room: Room) -> Child:
 def _run(facts: Facts, room: Room) -> Markup:
     """How long everything took, and what was read."""
     record = facts.record
-    stages = [[words.cut(stage.name, 200), words.seconds(stage.seconds)] for stage in record.stages]
-    inputs = [[tag("code", words.cut(f"{one.root}/{one.key}", 200)), words.cut(one.mark, 24)] for one in record.inputs]
+    whole_s = sum(stage.seconds for stage in record.stages)
+    stages = [
+        [words.cut(one.name, 200), words.seconds(one.seconds), charts.meter(one.seconds, whole_s)]
+        for one in record.stages
+    ]
     return tag(
         "section",
         tag("h2", "The run itself", id_="run"),
-        block("Time", table("Stages", ["Stage", "Took#"], stages, most=room.rows), id_="time") if stages else None,
-        block(
-            "Input",
-            tag("p", f"Batch inference: {words.cut(record.batch, 200)}") if record.batch else None,
-            table("Objects read", ["Object", "Mark"], inputs, most=min(20, room.rows)),
-            id_="input",
-        )
-        if inputs
-        else None,
+        block("Time", table("Stages", ["Stage", "Took#", "of the run"], stages, most=room.rows)) if stages else None,
+        _inputs(record, min(room.rows, 20)),
         class_="part",
         aria_labelledby="run",
     )
+
+
+def _inputs(record: RunRecord, most: int) -> Markup | None:
+    """What was read."""
+    read = [words.cut(f"{one.root}/{one.key}", 200) for one in record.inputs[:most]]
+    rest = len(record.inputs) - len(read)
+    listed = tag("ul", [tag("li", tag("code", address)) for address in read], class_="paths")
+    more = tag("p", f"and {words.many(rest, 'more object')}", class_="note") if rest else None
+    return block("Input", listed, more) if read else None
 
 
 def _footer(facts: Facts) -> Markup:

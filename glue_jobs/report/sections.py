@@ -53,7 +53,7 @@ def _step(label: str, count: int | None, unit: str, note: str, most: int) -> Mar
         tag("span", label, class_="label"),
         tag("span", shown, class_="count"),
         charts.meter(count or 0, most),
-        tag("span", f"{unit}{f': {note}' if note else ''}", class_="note"),
+        tag("span", f"{unit}{f', {note}' if note else ''}", class_="note"),
     )
 
 
@@ -130,8 +130,13 @@ def people(part: ConnectorRecord, shelf: Shelf, room: Room, id_: str) -> Markup 
     of = part.counts.get("records", len(told))
     said = f"{len(told):,} of {words.many(of, 'user')} who {'is' if of == 1 else 'are'} told something"
     drawn = "all of them" if len(told) == of else "drawn by a hash of their ids, so they are anybody"
-    note = tag("p", f"{said}, {drawn}. Names of people are aliases.", class_="note")
-    return block("What people will see", note, tag("div", told, class_="users"), id_=id_)
+    note = tag("p", f"{said}, {drawn}. Each stands under an alias.", class_="note")
+    return block(
+        "What people see" if part.outcome == "committed" else "What people would see",
+        note,
+        tag("div", told, class_="users"),
+        id_=id_,
+    )
 
 
 def bystanders(part: ConnectorRecord, shelf: Shelf, room: Room, id_: str) -> Markup | None:
@@ -279,12 +284,19 @@ def _price(found: Estimate, records: int) -> str:
     else:
         rate = "less than a minute" if found.minutes < 1 else f"about {words.number(round(found.minutes))} min"
         rate = f"{rate} at the destination's own rate"
-    return f"{words.many(found.requests, 'request')}, {rate}.{basis}"
+    units = f", {words.many(sum(found.units.values()), 'unit')} billed" if found.units else ""
+    return f"{words.many(found.requests, 'request')}, {rate}{units}.{basis}"
 
 
 def figures(part: ConnectorRecord, room: Room, id_: str) -> Markup | None:
     """Every figure of the run that is not zero."""
     found = [(name, count) for name, count in part.counts.items() if count]
-    rows = [[tag("code", words.cut(name, 80)), words.FIGURES.get(name, ""), f"{count:,}"] for name, count in found]
-    shown = table("Figures of the run that are not zero", ["Figure", "Meaning", "Count#"], rows, most=room.rows)
+    rows = [[_figure(name), f"{count:,}"] for name, count in found]
+    shown = table("Figures of the run that are not zero", ["Figure", "Count#"], rows, most=room.rows)
     return block("All figures", shown, id_=id_) if shown else None
+
+
+def _figure(name: str) -> Markup:
+    """A figure, and what it counts."""
+    meaning = tag("span", f" {words.FIGURES[name]}", class_="note") if name in words.FIGURES else None
+    return join(tag("code", words.cut(name, 80)), meaning)

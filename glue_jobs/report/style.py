@@ -39,7 +39,7 @@ header, nav, main, footer { max-width: 68rem; margin: 0 auto; padding: 0 1.25rem
 header { padding-top: 2.5rem; padding-bottom: 1rem; }
 h1, h2 { font-family: Charter, "Iowan Old Style", "Palatino Linotype", Georgia, serif; font-weight: 600;
   line-height: 1.2; text-wrap: balance; }
-h1 { font-size: clamp(1.6rem, 1.2rem + 2.2vw, 2.6rem); margin: 0.4rem 0 0.8rem; max-width: 30em; }
+h1 { font-size: clamp(1.6rem, 1.2rem + 2.2vw, 2.6rem); margin: 0.4rem 0 0.8rem; max-width: 34em; }
 h2 { font-size: 1.6rem; margin: 0; }
 h3 { font-size: 1.1rem; margin: 0 0 0.75rem; }
 h4 { font-size: 0.95rem; margin: 0; display: flex; flex-wrap: wrap; gap: 0.6rem; align-items: baseline; }
@@ -62,14 +62,14 @@ dl { margin: 0; }
 dt { font-weight: 600; margin-top: 0.75rem; }
 dd { margin: 0.25rem 0 0; }
 .steps { list-style: none; margin: 0; padding: 0; display: grid; gap: 1rem 1.5rem;
-  grid-template-columns: repeat(auto-fit, minmax(10rem, 1fr)); }
+  grid-template-columns: repeat(auto-fit, minmax(7.5rem, 1fr)); }
 .steps li { display: grid; grid-template-rows: auto auto auto 1fr; gap: 0.3rem; }
 .count { font-size: 2rem; line-height: 1.1; font-weight: 600; font-variant-numeric: tabular-nums; }
 .label { font-weight: 600; }
 .bar { display: block; height: 0.5rem; min-width: 3rem; background: var(--rule); border-radius: 0.25rem;
   overflow: hidden; }
 .fill { display: block; height: 100%; background: var(--accent); }
-.users { display: grid; gap: 1.25rem; }
+.users { display: grid; gap: 1.25rem; grid-template-columns: minmax(0, 1fr); }
 .user { border-top: 1px solid var(--rule); padding-top: 1rem; break-inside: avoid; }
 .user p { margin: 0.2rem 0 0; }
 .alias { font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
@@ -86,10 +86,16 @@ dd { margin: 0.25rem 0 0; }
   margin-bottom: 0.25rem; }
 .tile { position: absolute; inset: 0; display: flex; align-items: center; justify-content: center; padding: 0.6rem;
   text-align: center; background: var(--tint); color: var(--accent); font-weight: 600; line-height: 1.3; }
-.picture img { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: cover; color: transparent; }
+.picture img { display: block; width: 100%; height: 100%; object-fit: contain; background: var(--paper);
+  color: var(--accent); }
+.picture img::after { content: attr(alt); position: absolute; inset: 0; display: flex; align-items: center;
+  justify-content: center; padding: 0.6rem; text-align: center; background: var(--tint); font-weight: 600;
+  line-height: 1.3; }
 .columns { display: grid; gap: 1.5rem 2.5rem; grid-template-columns: repeat(auto-fit, minmax(min(17rem, 100%), 1fr)); }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: 0.9rem; }
+.wide { overflow-x: auto; margin-top: 0.75rem; }
+table { border-collapse: collapse; width: 100%; font-size: 0.9rem; overflow-wrap: break-word; }
+td .bar { margin-top: 0.5em; }
+.paths { margin: 0; padding: 0; list-style: none; display: grid; gap: 0.4rem; font-size: 0.9rem; }
 caption { text-align: left; font-weight: 600; padding-bottom: 0.4rem; }
 th, td { text-align: left; vertical-align: top; padding: 0.4rem 0.75rem 0.4rem 0;
   border-bottom: 1px solid var(--rule); }
@@ -105,9 +111,13 @@ footer { padding-top: 2.5rem; padding-bottom: 3rem; color: var(--soft); font-siz
 """
 
 _NARROW = """
-@media (max-width: 40rem) {
+@media screen and (max-width: 40rem) {
   header { padding-top: 1.5rem; }
   .block { padding: 1.1rem; margin-left: -0.4rem; margin-right: -0.4rem; }
+  .items { display: flex; gap: 0.75rem; overflow-x: auto; padding-bottom: 0.5rem; }
+  .item { flex: 0 0 7.5rem; }
+  table { font-size: 0.82rem; }
+  th, td { padding-right: 0.5rem; }
 }
 """
 
@@ -120,10 +130,12 @@ _PAPER = """
   header, main, footer { max-width: none; padding: 0; }
   .block { padding: 0; border: 0; margin-top: 1.5rem; }
   .ask { padding: 0.8rem; }
+  .picture { aspect-ratio: 4 / 3; }
   .items { grid-template-columns: repeat(6, 1fr); gap: 0.6rem; }
-  h2, h3, caption { break-after: avoid; }
+  h2, h3, caption, .note { break-after: avoid; }
   tr, li, dd { break-inside: avoid; }
-  .fill, .bar, .tile, .chip, .mark, .ask, .run { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  .fill, .bar, .picture, .tile, .chip, .mark, .ask, .run {
+    print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 """
 

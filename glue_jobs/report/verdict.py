@@ -70,7 +70,8 @@ def of_connector(part: ConnectorRecord, facts: Facts) -> Verdict:
         return _held(part, standing, facts.folder)
     if part.outcome == "planned":
         return _planned(part)
-    return Verdict("committed", f"{_update(part, 'gets')}{_delivery(part, standing)}.", list(_withheld(part)))
+    sentence = f"Committed: {_update(part, 'gets')}{_delivery(part, standing)}."
+    return Verdict("committed", sentence, list(_withheld(part)))
 
 
 def breached(part: ConnectorRecord) -> list[GuardReading]:
@@ -80,34 +81,33 @@ def breached(part: ConnectorRecord) -> list[GuardReading]:
 
 def against(reading: GuardReading) -> str:
     """A guard's number against its limit, in words."""
-    side = "at least" if reading.name.startswith("min") else "at most"
-    said = f"{words.limit(reading.name, reading.number)}, where {side} {words.limit(reading.name, reading.limit)}"
-    return f"{said} may pass without a yes"
+    side = "only at least" if reading.name.startswith("min") else "at most"
+    return f"{words.limit(reading.name, reading.number)} where {side} {words.limit(reading.name, reading.limit)} passes"
 
 
 def _held(part: ConnectorRecord, standing: Standing, folder: str) -> Verdict:
     """A part that a guard held: it waits, was approved since, or waits no more."""
     guards = breached(part)
-    why = f"{guards[0].note}: {against(guards[0])}" if guards else part.reason
-    more = [f"{_period(_upper(one.note))} {_period(_upper(against(one)))}" for one in guards[1:]]
+    why = _why(guards[0]) if guards else part.reason
+    more = [f"Also by {_why(one)}." for one in guards[1:]]
     if standing.tally:
-        return Verdict("approved", f"Held, then approved. {_update(part, 'gets')}{_delivery(part, standing)}.", more)
+        sentence = f"Held, then approved: {_update(part, 'gets')}{_delivery(part, standing)}."
+        return Verdict("approved", sentence, [f"It was held by {_period(why)}", *more])
     if not standing.waiting:
-        sentence = (
-            f"Held, and it waits no more: it was discarded, or a newer run took its place. {_upper(_period(why))}"
-        )
-        return Verdict("held, then dropped", sentence, more)
-    more = [*more, _period(_upper(part.reason))] if part.reason and guards else more
-    more += [f"Nothing has reached anybody. {_update(part, 'would get')} once it is approved."]
+        sentence = "Held, and it waits no more: it was discarded, or a newer run took its place."
+        return Verdict("held, then dropped", sentence, [f"It was held by {_period(why)}", *more])
+    more += [_period(_upper(part.reason))] if part.reason and guards else []
+    more += [f"Nothing has reached anybody. Once approved, {_update(part, 'would get')}."]
     typed = f"--connector {part.connector} --run {standing.waiting} {shlex.quote(folder)}"
     commands = [("Let it pass", f"recsync approve {typed}"), ("Drop it", f"recsync discard {typed}")]
-    return Verdict("held", f"Held for a yes: {_period(why)}", more, commands, is_alarm=True)
+    sentence = f"{'Held by' if guards else 'Held:'} {_period(why)}"
+    return Verdict("held", sentence, more, commands, is_alarm=True)
 
 
 def _planned(part: ConnectorRecord) -> Verdict:
     guards = breached(part)
-    more = [f"A guard would hold it: {one.note}, {against(one)}." for one in guards]
-    sentence = f"A plan, nothing is sent: {_lower(_update(part, 'would get'))}."
+    more = [f"It would be held by {_why(one)}." for one in guards]
+    sentence = f"Planned only: {_update(part, 'would get')}."
     return Verdict("planned", sentence, [*more, *_withheld(part)], is_alarm=bool(guards))
 
 
@@ -117,11 +117,19 @@ def _update(part: ConnectorRecord, verb: str) -> str:
     records, users = counts.get("records", 0), counts.get("users", 0)
     if not records:
         told = counts.get("unchanged", 0)
-        everyone = f"all {words.many(users, 'user')} were told this before" if told == users > 1 else "nothing differs"
-        return f"Nothing to send: {everyone}"
+        why = f"all {words.many(users, 'user')} were told this before" if told == users > 1 else "nothing differs"
+        return f"nothing is to be sent, as {why}"
     verb = verb if records == 1 else verb.replace("gets", "get")
-    reasons = [f"{counts[name]:,} {said}" for name, said in _SAID.items() if counts.get(name)]
-    return f"{words.many(records, 'user')} {verb} an update ({', '.join(reasons)})"
+    return f"{words.many(records, 'user')} {verb} an update{_reasons(part)}"
+
+
+def _reasons(part: ConnectorRecord) -> str:
+    """Why they are sent it: ``(400 new, 12 changed)``, or ``(all new)``."""
+    found = {said: part.counts[name] for name, said in _SAID.items() if part.counts.get(name)}
+    if len(found) == 1:
+        (said,) = found
+        return f" (all {said})" if found[said] > 1 else f" ({said})"
+    return f" ({', '.join(f'{count:,} {said}' for said, count in found.items())})" if found else ""
 
 
 def _delivery(part: ConnectorRecord, standing: Standing) -> str:
@@ -133,23 +141,28 @@ def _delivery(part: ConnectorRecord, standing: Standing) -> str:
         return ""
     if standing.is_read_by_others:
         return "; its files are read by someone else, who knows what was delivered"
-    return f"; {fates(tally)}"
+    return fates(tally)
 
 
 def fates(tally: Tally) -> str:
-    """What the receipts say, in words."""
-    delivered, records = tally.fates[Fate.DELIVERED], tally.records
-    if delivered == records:
-        return "it is delivered" if records == 1 else f"all {records:,} are delivered"
+    """What the receipts say, as the end of a sentence."""
+    records = tally.records
+    if tally.fates[Fate.DELIVERED] == records:
+        return ", and it is delivered" if records == 1 else ", and every one is delivered"
     if tally.fates[Fate.OPEN] == records:
-        return "nothing is delivered yet"
-    return words.listed([f"{tally.fates[fate]:,} {said}" for fate, said in _FATES.items() if tally.fates[fate]])
+        return "; nothing is delivered yet"
+    return f"; {words.listed([f'{tally.fates[fate]:,} {said}' for fate, said in _FATES.items() if tally.fates[fate]])}"
 
 
 def _withheld(part: ConnectorRecord) -> Iterator[str]:
     if count := part.counts.get("clearsWithheld"):
         verb = "is" if count == 1 else "are"
         yield f"{words.many(count, 'clear')} {verb} withheld: not every line could be read, so nobody counts as gone."
+
+
+def _why(reading: GuardReading) -> str:
+    """A guard that holds a run, and why."""
+    return f"{reading.name}: {reading.note}, {against(reading)}"
 
 
 def _period(text: str) -> str:
@@ -159,7 +172,3 @@ def _period(text: str) -> str:
 
 def _upper(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]

@@ -113,6 +113,11 @@ def moment(at: datetime) -> str:
     return f"{at.astimezone(UTC):%-d %b %Y, %H:%M} UTC"
 
 
+def day(at: datetime) -> str:
+    """``22 Nov, 06:29``."""
+    return f"{at.astimezone(UTC):%-d %b, %H:%M}"
+
+
 def seconds(taken_s: float) -> str:
     """``under 1 s``, ``32 s``, ``3 min 12 s``, ``2 h 5 min``."""
     whole_s = round(taken_s)
