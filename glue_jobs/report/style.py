@@ -104,9 +104,9 @@ tbody th { font-weight: 400; }
 .figure { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .trend { display: grid; gap: 0.3rem; }
 .bars { display: block; width: 100%; height: 3.5rem; border-bottom: 1px solid var(--rule); }
-.run { fill: var(--soft); opacity: 0.55; }
-.now { fill: var(--accent); opacity: 1; }
-.open { fill: none; stroke: var(--soft); opacity: 1; vector-effect: non-scaling-stroke; }
+.run { fill: var(--soft); }
+.now { fill: var(--accent); }
+.open { fill: none; stroke: var(--soft); vector-effect: non-scaling-stroke; }
 footer { padding-top: 2.5rem; padding-bottom: 3rem; color: var(--soft); font-size: 0.85rem; }
 """
 

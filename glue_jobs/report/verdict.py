@@ -81,8 +81,9 @@ def breached(part: ConnectorRecord) -> list[GuardReading]:
 
 def against(reading: GuardReading) -> str:
     """A guard's number against its limit, in words."""
-    side = "only at least" if reading.name.startswith("min") else "at most"
-    return f"{words.limit(reading.name, reading.number)} where {side} {words.limit(reading.name, reading.limit)} passes"
+    number, limit = (words.limit(reading.name, value) for value in (reading.number, reading.limit))
+    allowed = f"{limit} is needed" if reading.name.startswith("min") else f"at most {limit} passes"
+    return f"{number} where {allowed}"
 
 
 def _held(part: ConnectorRecord, standing: Standing, folder: str) -> Verdict:
