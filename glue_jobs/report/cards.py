@@ -22,7 +22,7 @@ _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
 
 _MAX_NAME, _MAX_VALUE, _MAX_URL, _OTHER_FIELDS, _LEFT_ITEMS = 80, 40, 500, 3, 12
 # Users whose list changed tell most.
-_FIRST = ("changed", "new", "refreshed", "repeated", "cleared")
+_FIRST = ("changed", "new", "refreshed", "repeated", "holdout", "cleared")
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _left(sample: Sample, shelf: Shelf) -> Markup | None:
     after = {item.get(ITEM_ID) for item in sample.after or ()}
     gone = [shelf.name(item_id) for item_id in sample.before or () if item_id not in after]
     more = f" and {len(gone) - _LEFT_ITEMS} more" if len(gone) > _LEFT_ITEMS else ""
-    label = "Loses" if sample.verdict == "cleared" else "Off the list"
+    label = "Loses" if sample.after is None else "Off the list"
     said = f"{label}: {', '.join(gone[:_LEFT_ITEMS])}{more}"
     return tag("p", said, class_="note", dir="auto") if gone else None
 

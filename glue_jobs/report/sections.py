@@ -38,7 +38,12 @@ def funnel(part: ConnectorRecord, standing: Standing, id_: str) -> Markup | None
         ("Read", counts.get("linesRead", 0), "lines of the batch", _notes(counts, "linesFailed", "linesBroken")),
         ("Attributed", counts.get("users", 0), "users with a list", _notes(counts, "usersWithoutList")),
         ("Changed", news, "users with news", _notes(counts, "new", "changed", "cleared")),
-        (sent, counts.get("records", 0), "records", _notes(counts, "repeated", "refreshed", "clearsWithheld")),
+        (
+            sent,
+            counts.get("records", 0),
+            "records",
+            _notes(counts, "repeated", "refreshed", "holdout", "clearsWithheld"),
+        ),
         ("Delivered", *_delivered(standing)),
     ]
     most = max(count or 0 for _, count, _, _ in steps)
@@ -70,6 +75,7 @@ _SHORT = {
     "cleared": "cleared",
     "repeated": "sent again, unconfirmed",
     "refreshed": "refreshed",
+    "holdout": "held out",
     "clearsWithheld": "clears withheld",
 }
 

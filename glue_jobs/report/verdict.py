@@ -19,6 +19,7 @@ _SAID = {
     "changed": "changed",
     "repeated": "sent again",
     "refreshed": "refreshed",
+    "holdout": "held out",
     "cleared": "cleared",
 }
 _FATES = {
