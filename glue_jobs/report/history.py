@@ -9,7 +9,7 @@ from statistics import median
 from connectors.contract.run_record import ConnectorRecord, RunRecord
 from glue_jobs.report import charts, words
 from glue_jobs.report.facts import Facts, Room
-from glue_jobs.report.markup import Markup, tag
+from glue_jobs.report.markup import Markup, join, tag
 from glue_jobs.report.tables import block, table
 
 
@@ -48,7 +48,7 @@ def history(part: ConnectorRecord, facts: Facts, room: Room, id_: str) -> Markup
     if len(runs) == 1:
         return None
     charted = [_trend(name, [(count(past), past.is_true) for past in reversed(runs)]) for name, count in _TRENDS]
-    rows = [[words.day(past.run.started_at), past.outcome, *_figures(past)] for past in runs]
+    rows = [[_when(past), past.outcome, *_figures(past)] for past in runs]
     columns = ["Run, UTC", "Outcome", *(f"{name}#" for name, _ in _TRENDS)]
     caption = "This run and those before it, newest first"
     return block(
@@ -59,6 +59,11 @@ def history(part: ConnectorRecord, facts: Facts, room: Room, id_: str) -> Markup
         tag("p", f"{words.many(facts.unreadable, 'record')} could not be read.") if facts.unreadable else None,
         id_=id_,
     )
+
+
+def _when(past: Past) -> Markup:
+    """Its day and its time, each of which stays on one line."""
+    return join([join(tag("span", word, class_="when"), " ") for word in words.day(past.run.started_at).split(", ")])
 
 
 def _trend(name: str, values: Sequence[tuple[int, bool]]) -> Markup:

@@ -105,10 +105,10 @@ def guards(part: ConnectorRecord, room: Room, id_: str) -> Markup | None:
     """Every guard's number against its limit."""
     rows = [
         [
-            join(tag("code", one.name), tag("br"), tag("span", one.note, class_="note")),
+            join(tag("code", one.name), tag("br"), tag("span", f"{one.note}{_excuse(one)}", class_="note")),
             words.limit(one.name, one.number),
             f"{'≥' if one.name.startswith('min') else '≤'} {words.limit(one.name, one.limit)}",
-            _answer(one),
+            tag("span", "holds the run", class_="chip stop") if one.is_breached else "lets pass",
         ]
         for one in part.guards
     ]
@@ -118,11 +118,10 @@ def guards(part: ConnectorRecord, room: Room, id_: str) -> Markup | None:
     return block("Guards", shown, id_=id_) if shown else None
 
 
-def _answer(one: GuardReading) -> Markup:
-    if one.is_breached:
-        return tag("span", "holds the run", class_="chip stop")
-    is_over = one.number < one.limit if one.name.startswith("min") else one.number > one.limit
-    return tag("span", "lets pass: too few users, or a first run" if is_over else "lets pass")
+def _excuse(one: GuardReading) -> str:
+    """Why a guard lets pass what is beyond its limit."""
+    is_beyond = one.number < one.limit if one.name.startswith("min") else one.number > one.limit
+    return "; beyond the limit, but too few users, or a first run" if is_beyond and not one.is_breached else ""
 
 
 # What people will see
@@ -261,7 +260,7 @@ def _refusals(tally: Tally, room: Room) -> Markup | None:
                 tag("code", words.cut(one.code, 80)), tag("br"), tag("span", words.cut(one.reason, 120), class_="note")
             ),
             f"{one.records:,}",
-            ", ".join(one.users) or words.NOTHING,
+            join([join(tag("span", user, class_="alias"), " ") for user in one.users]) or words.NOTHING,
         ]
         for one in tally.refusals
     ]

@@ -40,7 +40,7 @@ header { padding-top: 2.5rem; padding-bottom: 1rem; }
 h1, h2 { font-family: Charter, "Iowan Old Style", "Palatino Linotype", Georgia, serif; font-weight: 600;
   line-height: 1.2; text-wrap: balance; }
 h1 { font-size: clamp(1.6rem, 1.2rem + 2.2vw, 2.6rem); margin: 0.4rem 0 0.8rem; max-width: 34em; }
-h2 { font-size: 1.6rem; margin: 0; }
+h2 { font-size: 1.6rem; margin: 0 0 0.5rem; }
 h3 { font-size: 1.1rem; margin: 0 0 0.75rem; }
 h4 { font-size: 0.95rem; margin: 0; display: flex; flex-wrap: wrap; gap: 0.6rem; align-items: baseline; }
 p { margin: 0 0 0.75rem; max-width: 44rem; }
@@ -94,6 +94,8 @@ dd { margin: 0.25rem 0 0; }
 .columns { display: grid; gap: 1.5rem 2.5rem; grid-template-columns: repeat(auto-fit, minmax(min(17rem, 100%), 1fr)); }
 .wide { overflow-x: auto; margin-top: 0.75rem; }
 table { border-collapse: collapse; width: 100%; font-size: 0.9rem; overflow-wrap: break-word; }
+td code, th code { overflow-wrap: anywhere; }
+td .alias, .when { white-space: nowrap; }
 td .bar { margin-top: 0.5em; }
 .paths { margin: 0; padding: 0; list-style: none; display: grid; gap: 0.4rem; font-size: 0.9rem; }
 caption { text-align: left; font-weight: 600; padding-bottom: 0.4rem; }

@@ -146,8 +146,10 @@ def test_a_guards_answer_is_a_word(facts, run, part, parse):
     top = parse(render(facts(run(part(guards=[breach, quiet])))))
     table = next(table for table in top.all("table") if "Guard" in table.text)
     rows = [row.text for row in table.all("tr")][1:]
-    assert rows[0].endswith("≤ 15 % holds the run")
-    assert rows[1].endswith("≤ 15 % lets pass: too few users, or a first run")
+    assert rows == [
+        "maxClearedPct 598 of 897 66.7 % ≤ 15 % holds the run",
+        "maxChangedPct 1 of 2; beyond the limit, but too few users, or a first run 50 % ≤ 15 % lets pass",
+    ]
 
 
 def test_the_funnel_tells_all_five_numbers(page):
@@ -165,7 +167,7 @@ def test_the_funnel_tells_all_five_numbers(page):
         "too_large recs_items: 112 of 100 KB; set onOversize to trim 1 u-186661114c",
         "1 request, less than a minute at the destination's own rate, 48 units billed.",
         "Sent : 4 in this run; the 3 runs before: median 4, most 4",
-        "20 Nov, 04:00 committed 4 3 1 19 Nov, 04:00 held (4) (3) (1) 18 Nov, 04:00 stopped \u2013 \u2013 \u2013",
+        "20 Nov 04:00 committed 4 3 1 19 Nov 04:00 held (4) (3) (1) 18 Nov 04:00 stopped \u2013 \u2013 \u2013",
         "reading 1 file(s) of batch inference 20 s",
         "s3://bucket/batch/for-you/a.out",
         "Fields that differ",
