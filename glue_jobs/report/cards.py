@@ -174,11 +174,11 @@ def _mark(place: int, item_id: str, before: Sequence[str] | None) -> Child:
 
 
 def _picture(found: JsonValue, name: str) -> Markup:
-    """The item's image, or a tile with its name. One that does not come leaves its alt text, styled like the tile."""
+    """The item's image over a tile with its name. One that does not come leaves its alt text, styled like the tile."""
     url = found if isinstance(found, str) and is_shown(found) else None
     image = tag("img", src=url, alt=name, loading="lazy", referrerpolicy="no-referrer") if url else None
     tile = tag("span", name, class_="tile", aria_hidden="true")
-    return tag("span", image or tile, class_="picture")
+    return tag("span", tile, image, class_="picture")
 
 
 def is_shown(url: str) -> bool:

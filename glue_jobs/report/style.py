@@ -1,5 +1,7 @@
 """The look: system fonts, one accent, one alert, light and dark, screen and A4.
 
+On paper an image has no ground of its own: one that was not loaded yet, as nobody scrolled to it, shows its tile.
+
 Selectors are a name or a class, nested at most: the tests compute every pair of text and background from them.
 """
 
@@ -86,7 +88,7 @@ dd { margin: 0.25rem 0 0; }
   margin-bottom: 0.25rem; }
 .tile { position: absolute; inset: 0; display: flex; align-items: center; justify-content: center; padding: 0.6rem;
   text-align: center; background: var(--tint); color: var(--accent); font-weight: 600; line-height: 1.3; }
-.picture img { display: block; width: 100%; height: 100%; object-fit: contain; background: var(--paper);
+.picture img { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: contain; background: var(--paper);
   color: var(--accent); }
 .picture img::after { content: attr(alt); position: absolute; inset: 0; display: flex; align-items: center;
   justify-content: center; padding: 0.6rem; text-align: center; background: var(--tint); font-weight: 600;
@@ -133,9 +135,10 @@ _PAPER = """
   .block { padding: 0; border: 0; margin-top: 1.5rem; }
   .ask { padding: 0.8rem; }
   .picture { aspect-ratio: 4 / 3; }
+  .picture img { background: none; object-fit: cover; }
   .items { grid-template-columns: repeat(6, 1fr); gap: 0.6rem; }
-  h2, h3, caption, .note { break-after: avoid; }
-  tr, li, dd { break-inside: avoid; }
+  h2, h3, h4, caption { break-after: avoid; }
+  p, tr, li, dd, .user { break-inside: avoid; }
   .fill, .bar, .picture, .tile, .chip, .mark, .ask, .run {
     print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
