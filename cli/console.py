@@ -63,6 +63,11 @@ class Voice:
         if self.output is Output.JSON:
             sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
 
+    def say(self, text: str) -> None:
+        """The result for a person, in a line; nothing in JSON mode."""
+        if self.output is Output.TEXT:
+            self._out.print(Text(printable(text)))
+
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """The result for a person; nothing in JSON mode. The first column names, the others are figures."""
         if self.output is Output.JSON:

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from cli.commands import again, begin, decide, explain, look, run, start
+from cli.commands import again, begin, decide, explain, look, report, run, start
 from cli.console import Voice
 from cli.local_spark import JavaError
 from cli.options import app
@@ -17,7 +17,7 @@ from connectors.errors import ConnectorError
 from functions.enqueue import EnqueueError
 
 # Importing them has put their commands on the command line, in this order.
-COMMANDS = (begin, run, decide, look, explain, again, start)
+COMMANDS = (begin, run, decide, look, report, explain, again, start)
 
 _INTERRUPTED = 130
 

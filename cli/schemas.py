@@ -8,13 +8,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cli.run_schema import run_schema
 from connectors import registry
+from connectors.contract.wire import FORMAT_VERSION
 from glue_jobs.config_schema import config_schema
 
 FOLDER = Path(__file__).parents[1] / "schemas"
 # File name → what makes its content.
 SCHEMAS: Mapping[str, Callable[[], Mapping[str, Any]]] = {
     "config.v1.json": lambda: config_schema(registry.OURS),
+    f"run.v{FORMAT_VERSION}.json": run_schema,
 }
 
 

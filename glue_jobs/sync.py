@@ -16,7 +16,7 @@ from connectors.contract.aliases import alias_key
 from connectors.contract.held import GuardReading, Held, InputObject, hold, let_go, newest_held
 from connectors.contract.layout import JobFolder
 from connectors.contract.run_record import ConnectorRecord, RunRecord, write_record
-from connectors.contract.storage import Entry, Storage, open_storage
+from connectors.contract.storage import Entry, Storage, StorageError, open_storage
 from glue_jobs import inference, item_filter, output, recording, state
 from glue_jobs.approval import check_plan
 from glue_jobs.attribute import (
@@ -41,6 +41,7 @@ from glue_jobs.output import WritePlan
 from glue_jobs.pairs import find_exclusions
 from glue_jobs.proposal import JobRun, Proposal, propose, tell_plan
 from glue_jobs.recording import Stages
+from glue_jobs.report.filing import file_report
 from glue_jobs.snapshot import read_snapshot
 from glue_jobs.state import Committed
 from glue_jobs.story import Story
@@ -151,7 +152,6 @@ def run(
         SyncError: There is nothing to run on; nothing was changed.
     """
     storage, run_id, stages = open_storage(folder.root), layout.new_run_id(now), Stages(report)
-    key = layout.plan_record(run_id) if is_plan else layout.run_record(run_id)
     try:
         config = load_config(storage)
         work_on = DryStorage(storage) if is_plan else storage
@@ -161,14 +161,29 @@ def run(
             check_plan(plan, this.inputs, storage)
         ends = _ends(this)
     except SyncError as error:
-        write_record(storage, key, recording.of_nothing(folder, run_id, now, stages, error))
+        _keep(storage, recording.of_nothing(folder, run_id, now, stages, error), stages, is_plan=is_plan)
         raise
     stopped = {connector: end.stopped for connector, end in ends.items() if end.stopped}
     records = [end.record for end in ends.values()]
     record = recording.run_record(this.run, records, stopped, stages, batch=this.batch.root, inputs=this.inputs)
-    write_record(storage, key, record)
+    _keep(storage, record, stages, is_plan=is_plan)
     synced, held = ([getattr(end, kind) for end in ends.values() if getattr(end, kind)] for kind in ("synced", "held"))
     return RunResult(record, synced, held, stopped)
+
+
+def _keep(storage: Storage, record: RunRecord, report: Report, *, is_plan: bool) -> None:
+    """Keep the record of a run and the page about it; of a plan the record alone.
+
+    The run is over by now, so a page that cannot be written spoils nothing of it.
+    """
+    if is_plan:
+        write_record(storage, layout.plan_record(record.run_id), record)
+        return
+    write_record(storage, layout.run_record(record.run_id), record)
+    try:
+        file_report(storage, record, record.finished_at)
+    except StorageError as error:
+        report(f"warning: the report was not written: {error}; write it with recsync report")
 
 
 def _work(

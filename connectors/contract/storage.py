@@ -275,7 +275,7 @@ class S3Storage:
         """See Storage. A put whose answer was lost is repeated, and the repeat then meets what the first one wrote."""
         condition = {"IfNoneMatch": "*"} if if_absent else _matching(if_match)
         try:
-            return str(self._call("put_object", key, Body=data, **condition)["ETag"])
+            return str(self._call("put_object", key, Body=data, **_type_of(key), **condition)["ETag"])
         except ConflictError as error:
             found = self.get(key) if _was_repeated(error.__cause__) else None
             if found is None or found.data != data:
@@ -403,6 +403,11 @@ def _s3() -> Any:
     from botocore.config import Config
 
     return boto3.client("s3", config=Config(retries={"mode": "standard", "total_max_attempts": TRIES}))
+
+
+def _type_of(key: str) -> dict[str, str]:
+    """A page is shown by a browser only under its type; nothing else is looked at."""
+    return {"ContentType": "text/html; charset=utf-8"} if key.endswith(".html") else {}
 
 
 def _matching(tag: str | None) -> dict[str, str]:

@@ -30,6 +30,7 @@ COMMANDS = [
     "wipe",
     "status",
     "runs",
+    "report",
     "explain",
     "redeliver",
     "demo",

@@ -162,7 +162,10 @@ def test_a_run_leaves_a_record_that_names_nobody(shop):
     assert len(told.samples) == 20
     assert all(one.before == ["x", "y"] and one.changed == ["price"] for one in told.samples)
     text = (shop.path / layout.run_record(record.run_id)).read_text()
-    assert not [user for user in USERS if user in text]
+    page = (shop.path / layout.report(record.run_id)).read_text()
+    assert "Committed: 30 users get an update (all changed); nothing is delivered yet." in page
+    assert all(sample.user in page for sample in told.samples)
+    assert not [user for user in USERS if user in text or user in page]
     assert record.stages[0].name.startswith("reading 1 file(s)")
 
 
@@ -173,6 +176,9 @@ def test_a_run_without_input_leaves_a_record_too(shop):
     newest = max(shop.path.glob("runs/2*/run.json"), key=lambda path: path.stat().st_mtime_ns)
     record = json.loads(newest.read_text())
     assert (record["exitCode"], record["reason"]) == (1, "no_input")
+    page = (newest.parent / "report.html").read_text()
+    assert "Nothing was run: " in page
+    assert "no finished batch inference" in page
 
 
 def test_allow_empty_takes_a_batch_without_a_good_line_at_its_word(shop):

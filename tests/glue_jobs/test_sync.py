@@ -26,7 +26,7 @@ from connectors.braze.payload import attributes_object
 from connectors.contract.layout import JobFolder
 from connectors.contract.receipts import Receipt, Rejection, write_receipts
 from connectors.contract.records import SyncRecord
-from connectors.contract.storage import LocalStorage, open_storage
+from connectors.contract.storage import LocalStorage, StorageError, open_storage
 from glue_jobs import errors, state, sync
 from glue_jobs.holdout import Holdout
 
@@ -667,3 +667,31 @@ def test_inputs_are_never_touched(related_items):
     before = {path: path.read_bytes() for path in related_items.path.rglob("input/**/*") if path.is_file()}
     related_items.run()
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_run_that_cannot_begin_leaves_its_record_and_its_page(tmp_path):
+    folder = JobFolder.parse(str(tmp_path / "etl_jobs/user_personalization/demo"))
+    with pytest.raises(errors.ConfigError, match=r"config\.json"):
+        sync.run(None, folder, now=NOW, report=lambda text: None)
+    (run,) = Path(folder.root).glob("runs/2*")
+    assert sorted(path.name for path in run.iterdir()) == ["report.html", "run.json"]
+
+
+def test_a_plan_that_cannot_begin_leaves_its_record_alone(tmp_path):
+    folder = JobFolder.parse(str(tmp_path / "etl_jobs/user_personalization/demo"))
+    with pytest.raises(errors.ConfigError, match=r"config\.json"):
+        sync.run(None, folder, now=NOW, report=lambda text: None, is_plan=True)
+    (run,) = Path(folder.root).glob("runs/2*")
+    assert [path.name for path in run.iterdir()] == ["plan.json"]
+
+
+def test_a_page_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch):
+    def file_report(storage, record, as_of):
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr(sync, "file_report", file_report)
+    folder, said = JobFolder.parse(str(tmp_path / "etl_jobs/user_personalization/demo")), []
+    with pytest.raises(errors.ConfigError):
+        sync.run(None, folder, now=NOW, report=said.append)
+    assert said == ["warning: the report was not written: the disk is full; write it with recsync report"]
+    assert list(Path(folder.root).glob("runs/2*/run.json"))

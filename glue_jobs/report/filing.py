@@ -1,0 +1,76 @@
+"""Gathers what a page tells from the job folder, and files the page beside its record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from connectors.contract import layout
+from connectors.contract.aliases import alias_key
+from connectors.contract.held import newest_held
+from connectors.contract.manifest import RunManifest
+from connectors.contract.run_record import ConnectorRecord, RunRecord, read_record, run_ids
+from connectors.contract.storage import NotFoundError, Storage
+from connectors.contract.tally import read_tally
+from connectors.contract.wire import NewerFormatError
+from glue_jobs.report.facts import Facts, Standing
+from glue_jobs.report.page import render
+
+# A month of nights.
+_EARLIER = 29
+
+
+def file_report(storage: Storage, record: RunRecord, as_of: datetime) -> str:
+    """Write the page about a run, with what the receipts say by now.
+
+    Args:
+        as_of: Now, aware.
+
+    Returns:
+        The page's key.
+    """
+    key = layout.report(record.run_id)
+    storage.put(key, render(gather(storage, record, as_of)).encode())
+    return key
+
+
+def gather(storage: Storage, record: RunRecord, as_of: datetime) -> Facts:
+    """All that the page about a run tells."""
+    before = [run_id for run_id in run_ids(storage) if run_id < record.run_id][:_EARLIER]
+    earlier = list(_readable(storage, before))
+    standings = {part.connector: _standing(storage, part) for part in record.connectors}
+    return Facts(record, storage.root, as_of, earlier, len(before) - len(earlier), standings)
+
+
+def _readable(storage: Storage, ids: list[str]) -> Iterator[RunRecord]:
+    """The records of some runs; one that is damaged, or of a newer release, is left out and counted by its absence."""
+    for run_id in ids:
+        try:
+            record = read_record(storage, layout.run_record(run_id))
+        except (ValidationError, NewerFormatError):
+            continue
+        if record is not None:
+            yield record
+
+
+def _standing(storage: Storage, part: ConnectorRecord) -> Standing:
+    """How a connector's part stands: published, waiting, or neither."""
+    if part.outcome not in ("committed", "held"):
+        return Standing()
+    manifest = _manifest(storage, part.manifest)
+    if manifest is not None:
+        tally = read_tally(storage, manifest, alias_key(storage))
+        return Standing(tally, is_read_by_others=manifest.acknowledge == "onWrite")
+    held = newest_held(storage, part.connector)
+    is_waiting = held is not None and held.pointer.manifest == part.manifest
+    return Standing(waiting=held.run_id if held is not None and is_waiting else "")
+
+
+def _manifest(storage: Storage, key: str) -> RunManifest | None:
+    """What a run published; None when it published nothing."""
+    try:
+        return RunManifest.model_validate_json(storage.get(key).data)
+    except NotFoundError:
+        return None
