@@ -1,4 +1,4 @@
-"""Writes the JSON Schemas that are published with the code: python -m cli.schemas FOLDER."""
+"""Writes what is made from the models: the JSON Schemas, and the data dictionary. python -m cli.schemas."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cli.dictionary import PAGE, dictionary
 from cli.run_schema import run_schema
 from connectors import registry
 from connectors.contract.wire import FORMAT_VERSION
@@ -35,3 +36,4 @@ def write(folder: Path) -> None:
 
 if __name__ == "__main__":
     write(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
+    PAGE.write_text(dictionary(), encoding="utf-8")

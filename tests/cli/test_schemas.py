@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from cli.dictionary import PAGE, dictionary
 from cli.schemas import FOLDER, SCHEMAS, as_text, write
 from connectors import registry
 from glue_jobs.config import ConfigFile, Guards, Recommendations
@@ -56,3 +57,16 @@ def test_every_reference_leads_to_a_definition(schema):
     text = json.dumps(schema)
     for name in text.split('"#/$defs/')[1:]:
         assert name.partition('"')[0] in schema["$defs"]
+
+
+def test_the_data_dictionary_is_that_of_the_code():
+    assert PAGE.read_text() == dictionary(), "run: make schemas"
+
+
+def test_the_data_dictionary_says_what_every_document_is():
+    page = dictionary()
+    for section in page.split("\n## ")[1:]:
+        assert "| Field | Type | Meaning |" in section or "| Column | Type |" in section
+        assert section.count("\n| `") > 1
+    assert "| `userId` | string |" in page
+    assert page.count("## SyncRecord") == 1
