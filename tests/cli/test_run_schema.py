@@ -10,7 +10,6 @@ from pydantic import BaseModel
 
 from cli.run_schema import run_schema, schema_of
 from connectors.contract import held, run_record
-from connectors.contract.run_record import RunRecord
 
 ROOT = Path(__file__).parents[2]
 
