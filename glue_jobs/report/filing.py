@@ -57,7 +57,7 @@ def _readable(storage: Storage, ids: list[str]) -> Iterator[RunRecord]:
 
 def _standing(storage: Storage, part: ConnectorRecord) -> Standing:
     """How a connector's part stands: published, waiting, or neither."""
-    if part.outcome not in ("committed", "held"):
+    if part.outcome in ("planned", "stopped"):
         return Standing()
     manifest = _manifest(storage, part.manifest)
     if manifest is not None:

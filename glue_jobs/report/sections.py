@@ -63,7 +63,7 @@ def _step(label: str, count: int | None, unit: str, note: str, most: int) -> Mar
 
 
 def _sent_label(part: ConnectorRecord, standing: Standing) -> str:
-    return "Sent" if part.outcome == "committed" or standing.tally else "Would be sent"
+    return "Would be sent" if part.outcome in ("held", "planned") and not standing.tally else "Sent"
 
 
 _SHORT = {
@@ -137,7 +137,7 @@ def people(part: ConnectorRecord, shelf: Shelf, room: Room, id_: str) -> Markup 
     drawn = "all of them" if len(told) == of else "drawn by a hash of their ids, so they are anybody"
     note = tag("p", f"{said}, {drawn}. Each stands under an alias.", class_="note")
     return block(
-        "What people see" if part.outcome == "committed" else "What people would see",
+        "What people would see" if part.outcome in ("held", "planned") else "What people see",
         note,
         tag("div", told, class_="users"),
         id_=id_,

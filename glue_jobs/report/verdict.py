@@ -71,8 +71,10 @@ def of_connector(part: ConnectorRecord, facts: Facts) -> Verdict:
         return _held(part, standing, facts.folder)
     if part.outcome == "planned":
         return _planned(part)
-    sentence = f"Committed: {_update(part, 'gets')}{_delivery(part, standing)}."
-    return Verdict("committed", sentence, list(_withheld(part)))
+    what = f"{_update(part, 'gets')}{_delivery(part, standing)}."
+    if part.outcome == "trial":
+        return Verdict("trial", f"A trial, nothing is committed: {what}")
+    return Verdict("committed", f"Committed: {what}", list(_withheld(part)))
 
 
 def breached(part: ConnectorRecord) -> list[GuardReading]:

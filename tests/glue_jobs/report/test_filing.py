@@ -110,6 +110,11 @@ def test_another_run_that_waits_is_not_this_one(storage, run, part, manifest, no
     assert gather(storage, record, now).standings["braze"].waiting == ""
 
 
+def test_a_trial_is_published_and_has_receipts_too(storage, run, part, manifest, now):
+    publish(storage, manifest)
+    assert gather(storage, run(part(outcome="trial")), now).standings["braze"].tally.records == 4
+
+
 @pytest.mark.parametrize("outcome", ["planned", "stopped"])
 def test_what_was_never_to_be_published_is_not_looked_for(storage, run, part, manifest, now, outcome):
     publish(storage, manifest)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from connectors.contract.held import GuardReading
+from connectors.contract.run_record import Outcome
 from glue_jobs.report import verdict
 from glue_jobs.report.facts import Standing
 
@@ -101,6 +104,19 @@ def test_a_plan_says_that_it_is_one_and_what_would_hold_it(facts, run, part):
     found = verdict.of_run(facts(run(part(outcome="planned", guards=[BREACH])), standings={}))
     assert found.sentence == "Planned only: 4 users would get an update (2 new, 1 changed, 1 cleared)."
     assert found.more[0].startswith("It would be held by maxClearedPct")
+
+
+def test_a_trial_says_that_nothing_is_committed(facts, run, part, tally):
+    found = verdict.of_run(facts(run(part(outcome="trial")), standings={"braze": Standing(tally(delivered=4))}))
+    assert found.sentence.startswith("A trial, nothing is committed: 4 users get an update")
+    assert found.sentence.endswith(", and every one is delivered.")
+
+
+@pytest.mark.parametrize("outcome", get_args(Outcome))
+def test_every_outcome_has_a_sentence_of_its_own(facts, run, part, outcome):
+    begins = {"held": "Held", "planned": "Planned", "stopped": "Stopped", "trial": "A trial", "committed": "Committed"}
+    found = verdict.of_run(facts(run(part(outcome=outcome))))
+    assert found.sentence.startswith(begins[outcome])
 
 
 def test_a_run_that_found_nothing_says_why(facts, run):
