@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +27,8 @@ _JAVAS: Mapping[int, tuple[int, ...]] = {3: (8, 11, 17), 4: (17, 21)}
 _JAVA_VERSION = re.compile(r'version "(?:1\.)?(\d+)[^"]*"')
 _TRIED = "runs/_doctor"
 _JAVA_TIMEOUT_S = 30
+# What template.yaml gives a connector's queue: see docs/explanation/delivery.md.
+_QUEUE_DELAY_S, _VISIBILITY_S, _RECEIVES = 30, 1800, 100
 _LOCAL_EXTRA = "pip install 'recsync[local]'"
 
 
@@ -163,3 +166,27 @@ def of_secret(secret_id: str) -> Finding:
         return Finding("secret", f"{secret_id}: {error}", "mend its name or the right secretsmanager:GetSecretValue")
     is_text = bool(found.get("SecretString", "").strip())
     return Finding("secret", secret_id, "" if is_text else "store the key in it as plain text")
+
+
+def of_queue(url: str) -> Iterator[Finding]:
+    """Whether a connector's queue on SQS keeps what delivery relies on."""
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        told = boto3.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    except (BotoCoreError, ClientError) as error:
+        yield Finding("queue", f"{url}: {error}", "mend its URL or the right sqs:GetQueueAttributes")
+        return
+    redrive = json.loads(told.get("RedrivePolicy", "{}"))
+    yield _at_least("new messages wait", int(told["DelaySeconds"]), _QUEUE_DELAY_S, "DelaySeconds")
+    yield _at_least(
+        "one that was handed out is hidden for", int(told["VisibilityTimeout"]), _VISIBILITY_S, "VisibilityTimeout"
+    )
+    receives = int(redrive.get("maxReceiveCount", 0))
+    fix = "" if receives >= _RECEIVES else f"give it a dead-letter queue with a maxReceiveCount of {_RECEIVES}"
+    yield Finding("queue", f"a message is dead-lettered after {receives} receives", fix)
+
+
+def _at_least(what: str, found_s: int, least_s: int, name: str) -> Finding:
+    return Finding("queue", f"{what} {found_s} s", "" if found_s >= least_s else f"set {name} to {least_s} or more")

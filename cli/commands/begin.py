@@ -55,6 +55,9 @@ def doctor(
     secret: Annotated[
         str | None, typer.Option("--secret", help="A secret on AWS, by name or ARN: can it be read?")
     ] = None,
+    queue: Annotated[
+        str | None, typer.Option("--queue", help="A connector's queue on SQS, by URL: does it keep what is relied on?")
+    ] = None,
     output: OutputOption = Output.TEXT,
     quiet: QuietOption = False,
     no_color: NoColorOption = False,
@@ -64,7 +67,7 @@ def doctor(
     No destination is called. One object is written into the folder, swapped, and removed again.
     """
     voice = Voice(output, quiet, no_color)
-    found = list(_findings(folder, secret))
+    found = list(_findings(folder, secret, queue))
     words = [("ok" if one.is_well else "problem", f"{one.name}: {one.said}{_fix(one)}") for one in found]
     voice.facts("recsync doctor", words)
     voice.data({"findings": [{**vars(one), "ok": one.is_well} for one in found]})
@@ -77,7 +80,7 @@ def _fix(one: Finding) -> str:
     return "" if one.is_well else f" → {one.fix}"
 
 
-def _findings(folder: str | None, secret: str | None) -> Iterator[Finding]:
+def _findings(folder: str | None, secret: str | None, queue: str | None) -> Iterator[Finding]:
     """Everything that is looked at, in order."""
     from cli import doctor as work
 
@@ -90,3 +93,5 @@ def _findings(folder: str | None, secret: str | None) -> Iterator[Finding]:
         yield from (work.of_connector(name, os.environ) for name in (config.connectors if config else ()))
     if secret is not None:
         yield work.of_secret(secret)
+    if queue is not None:
+        yield from work.of_queue(queue)

@@ -174,3 +174,19 @@ def test_a_bucket_is_reached_or_named(recsync):
     assert [one["Key"] for one in s3.list_objects_v2(Bucket="shop")["Contents"]] == [key]
     code, found = findings(recsync, "s3://shut/etl_jobs/user_personalization/demo")
     assert (code, found["readable"]["ok"], "NoSuchBucket" in found["readable"]["said"]) == (1, False, True)
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_queue_is_held_against_what_delivery_relies_on():
+    sqs = boto3.client("sqs")
+    dead = sqs.create_queue(QueueName="dead")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 100})
+    good = {"DelaySeconds": "30", "VisibilityTimeout": "1800", "RedrivePolicy": redrive}
+    assert all(one.is_well for one in doctor.of_queue(sqs.create_queue(QueueName="good", Attributes=good)["QueueUrl"]))
+    fixes = [one.fix for one in doctor.of_queue(sqs.create_queue(QueueName="plain")["QueueUrl"])]
+    assert [
+        word in fix for word, fix in zip(("DelaySeconds", "VisibilityTimeout", "maxReceiveCount"), fixes, strict=True)
+    ]
+    (gone,) = doctor.of_queue(dead.replace("dead", "none"))
+    assert "sqs:GetQueueAttributes" in gone.fix
