@@ -132,7 +132,7 @@ def _why(sample: Sample) -> str:
 
 def _left(sample: Sample, shelf: Shelf) -> Markup | None:
     """The items he had and has no more."""
-    after = {item.get(ITEM_ID) for item in sample.after or ()}
+    after = {str(item.get(ITEM_ID)) for item in sample.after or ()}
     gone = [shelf.name(item_id) for item_id in sample.before or () if item_id not in after]
     more = f" and {len(gone) - _LEFT_ITEMS} more" if len(gone) > _LEFT_ITEMS else ""
     label = "Loses" if sample.after is None else "Off the list"

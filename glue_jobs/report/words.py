@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 
 from pydantic import JsonValue
@@ -76,6 +77,8 @@ FIGURES = {
 
 def number(value: float) -> str:
     """``1,234`` and ``66.7``: at most one decimal."""
+    if not math.isfinite(value):
+        return str(value)
     return f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
 
 

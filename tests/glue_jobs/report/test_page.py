@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
+from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from connectors.contract.held import GuardReading, InputObject
-from connectors.contract.run_record import ItemCount, Sample, Stage
-from connectors.contract.tally import Refusal
+from connectors.contract.receipts import Fate
+from connectors.contract.run_record import ConnectorRecord, Estimate, ItemCount, Outcome, Sample, Stage
+from connectors.contract.tally import Refusal, Tally
 from glue_jobs.report.facts import Standing
 from glue_jobs.report.markup import clean
 from glue_jobs.report.page import MAX_BYTES, POLICY, render
+from glue_jobs.report.words import FIGURES, VERDICTS
 
 ELEMENTS = {
     "html", "head", "meta", "title", "style", "body", "a", "header", "nav", "main", "section", "article",
@@ -219,6 +222,59 @@ def test_no_value_becomes_markup(facts, run, part, tally, parse, text, url, fiel
     assert " ".join(clean(text)[:60].split()) in top.text
 
 
+figures = st.one_of(st.sampled_from(sorted(FIGURES)), st.text(max_size=9))
+counts = st.dictionaries(figures, st.integers(0, 10**12), max_size=9)
+numbers = st.floats(allow_nan=True, allow_infinity=True)
+plain = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9), st.just("https://[::1"))
+values = st.one_of(plain, st.lists(plain, max_size=2), st.dictionaries(st.text(max_size=3), plain, max_size=2))
+item_lists = st.lists(st.dictionaries(st.sampled_from(["itemId", "name", "price", "image", "x"]), values), max_size=3)
+samples = st.builds(
+    Sample,
+    user=st.text(max_size=9),
+    verdict=st.sampled_from([*VERDICTS, "?"]),
+    before=st.none() | st.lists(st.text(max_size=3), max_size=3),
+    after=st.none() | item_lists,
+    changed=st.none() | st.lists(st.text(max_size=3), max_size=3),
+)
+item_counts = st.lists(st.builds(ItemCount, item_id=st.text(max_size=3), users=st.integers(0, 10**9)), max_size=3)
+names = st.sampled_from(["maxClearedPct", "minMetadataCoveragePct", "?"])
+readings = st.builds(
+    GuardReading, name=names, number=numbers, limit=numbers, is_breached=st.booleans(), note=st.text(max_size=9)
+)
+estimates = st.builds(
+    Estimate,
+    measured=st.integers(0, 99),
+    requests=st.integers(0),
+    minutes=st.none() | numbers,
+    units=st.dictionaries(st.text(max_size=3), st.integers(0), max_size=3),
+)
+parts = st.builds(
+    ConnectorRecord,
+    connector=st.sampled_from(["braze", "webhook"]),
+    outcome=st.sampled_from(get_args(Outcome)),
+    reason=st.text(max_size=9),
+    counts=counts,
+    guards=st.lists(readings, max_size=2),
+    estimate=st.none() | estimates,
+    fields=st.dictionaries(st.text(max_size=3), st.integers(0), max_size=3),
+    items=item_counts,
+    gained=item_counts,
+    lost=item_counts,
+    samples=st.lists(samples, max_size=3),
+    unchanged=st.lists(samples, max_size=2),
+)
+fates = st.fixed_dictionaries({fate: st.integers(0, 9) for fate in Fate})
+standings = st.builds(Standing, st.none() | st.builds(Tally, fates), st.booleans(), st.sampled_from(["", "r"]))
+
+
+@settings(max_examples=40, phases=(Phase.generate,))
+@given(now=st.lists(parts, max_size=2), before=st.lists(parts, max_size=2), standing=standings)
+def test_whatever_a_run_found_there_is_a_page_about_it(facts, run, parse, now, before, standing):
+    """A run that is over must not fail for its page."""
+    earlier = [run(part, days=day) for day, part in enumerate(before, 1)]
+    inert(parse(render(facts(run(*now), earlier=earlier, standings={"braze": standing}))))
+
+
 @given(text=texts)
 def test_what_is_typed_to_approve_is_one_command(facts, run, part, parse, text):
     top = parse(render(facts(run(part(outcome="held")), folder=text, standings={"braze": Standing(waiting="r")})))
@@ -227,7 +283,7 @@ def test_what_is_typed_to_approve_is_one_command(facts, run, part, parse, text):
     assert all(one.startswith("recsync ") for one in typed)
 
 
-@pytest.mark.parametrize("letter", ["x", "&", '"', "é", "\U0001f600"])
+@pytest.mark.parametrize("letter", ["&", "\U0001f600"])
 def test_the_largest_record_has_room(facts, run, part, tally, parse, letter):
     long = letter * 3000
     item = {
@@ -235,12 +291,12 @@ def test_the_largest_record_has_room(facts, run, part, tally, parse, letter):
         "name": long,
         "price": long,
         "image": "https://x.example/" + "&" * 480,
-        **{f"f{i}": long for i in range(40)},
+        **{f"f{i}": long for i in range(12)},
     }
-    sample = Sample(user="u-1", verdict="changed", before=[long] * 200, after=[item] * 200, changed=[long] * 40)
+    sample = Sample(user="u-1", verdict="changed", before=[long] * 60, after=[item] * 60, changed=[long] * 40)
     counts = [ItemCount(item_id=f"{n}{long}", users=n) for n in range(20)]
     given = {"samples": [sample] * 20, "unchanged": [sample] * 12, "items": counts, "gained": counts, "lost": counts}
-    parts = [part(connector=f"c{n}", fields={f"{i}{long}": 1 for i in range(90)}, **given) for n in range(30)]
+    parts = [part(connector=f"c{n}", fields={f"{i}{long}": 1 for i in range(90)}, **given) for n in range(14)]
     inputs = [InputObject(root=long, key=f"{n}", mark="m") for n in range(5000)]
     record = run(*parts, inputs=inputs, stages=[Stage(name=long, seconds=1)] * 500)
     refusals = [Refusal(f"{n}{long}", 1, ["u-1"] * 3, long) for n in range(300)]
