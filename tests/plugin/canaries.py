@@ -83,7 +83,7 @@ def _written(item: pytest.Item) -> Iterator[tuple[str, str]]:
     top = getattr(item, "funcargs", {}).get("tmp_path")
     for path in top.rglob("*") if top is not None else ():
         if path.name in _READ_BY_PEOPLE and path.is_file():
-            yield path.name, path.read_text()
+            yield path.name, path.read_text(errors="replace")
 
 
 def allowed_by(item: pytest.Item) -> set[str]:
