@@ -59,7 +59,7 @@ PYTHON_OF_glue ?= python3.11
 .tools/%/.ready: .ci/tools/%.lock
 	@echo "Setting up .tools/$* (once)" >&2
 	@rm -rf .tools/$* && "$(or $(PYTHON_OF_$*),$(PYTHON))" -m venv .tools/$*
-	@.tools/$*/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@.tools/$*/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
 	@touch $@
 
 LOCK := --universal --generate-hashes --no-emit-index-url --no-header --quiet --upgrade
