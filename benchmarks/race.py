@@ -80,7 +80,7 @@ def prove(race: Race, folder: Path) -> None:
     Raises:
         DisagreementError: They differ.
     """
-    job = prepared(race.kind, _PROOF, folder / "proof")
+    job = prepared(race, _PROOF, folder / "proof")
     _check_same(f"{race.kind} small", [_attempt(name, job, folder) for name in race.names])
 
 
@@ -90,7 +90,7 @@ def run(race: Race, folder: Path) -> Iterator[Measured]:
     Raises:
         DisagreementError: Two wrote different records. Looked at in the first round only: it costs time.
     """
-    job = prepared(race.kind, SIZES[race.size], folder / "data")
+    job = prepared(race, SIZES[race.size], folder / "data")
     first_round: list[Measured] = []
     for turn in range(race.rounds):
         first = turn % len(race.names)
@@ -107,25 +107,27 @@ def _check_same(what: str, attempts: Sequence[Measured]) -> None:
         raise DisagreementError(f"{what}: {found}")
 
 
-def prepared(kind: str, size: Size, folder: Path) -> Path:
-    """The job folder of a race. For a delta its first day has been run, by ours and by the reference."""
-    if kind.startswith("related"):
-        return write_similar(folder, size, is_shared=kind == "related-shared")
+def prepared(race: Race, size: Size, folder: Path) -> Path:
+    """The job folder of a race. For a delta its first day has been run, by all who take part."""
+    if race.kind.startswith("related"):
+        return write_similar(folder, size, is_shared=race.kind == "related-shared")
     job = write_for_you(folder, size)
-    if kind == "delta":
-        _run_first_day(job, folder)
+    if race.kind == "delta":
+        _run_first_day(race, job, folder)
         write_for_you(folder, size, day=2)
         shutil.rmtree((job / batch_file(1)).parent)
     return job
 
 
-def _run_first_day(job: Path, folder: Path) -> None:
+def _run_first_day(race: Race, job: Path, folder: Path) -> None:
     with _place(folder) as work:
-        ours(job, work)
-        shutil.copytree(work.joinpath(*job.parts[-3:], "output"), job / "output")
+        if "reference" in race.names:
+            reference_with_state(job, work)
+            shutil.copytree(work / STATE, folder / STATE)
     with _place(folder) as work:
-        reference_with_state(job, work)
-        shutil.copytree(work / STATE, folder / STATE)
+        if "ours" in race.names:
+            ours(job, work)
+            shutil.copytree(work.joinpath(*job.parts[-3:], "output"), job / "output")
 
 
 def _attempt(name: str, job: Path, folder: Path, *, is_digested: bool = True) -> Measured:
@@ -171,6 +173,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="contenders, with commas between")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--folder", type=Path, default=None, help="where data and output lie while it runs")
+    parser.add_argument("--add", action="store_true", help="keep the attempts of an earlier race beside these")
     given = parser.parse_args()
     race = Race(given.kind, given.size, given.rounds, given.only.split(",") if given.only else KINDS[given.kind])
     began = datetime.now(UTC)
@@ -180,7 +183,8 @@ def main() -> int:
         rows = list(_told(race, Path(folder)))
     path = given.results / f"{race.kind}-{race.size}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept = {"began": began.isoformat(timespec="seconds"), "machine": machine(), "attempts": rows}
+    earlier = json.loads(path.read_text())["attempts"] if given.add else []
+    kept = {"began": began.isoformat(timespec="seconds"), "machine": machine(), "attempts": [*earlier, *rows]}
     path.write_text(json.dumps(kept, indent=2) + "\n")
     return 0
 

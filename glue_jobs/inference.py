@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,12 +43,13 @@ def find_batch(address: str, job_folder: Storage) -> tuple[Storage, list[Entry]]
 
 def read_batch(spark: SparkSession, uris: Sequence[str], key_name: str) -> DataFrame:
     """Every line of the batch that is not blank, as BATCH_LINE."""
+    return parsed_lines(spark, uris, functools.partial(batch_row, key_name=key_name), BATCH_LINE)
 
-    def parse(line: bytes) -> tuple[Any, ...] | None:
-        read = parse_batch_line(line, key_name)
-        if read is None:
-            return None
-        text = None if read.kind == "good" else shown(line[:MAX_LINE_BYTES])
-        return (read.kind, read.key, read.item_ids, read.scores, text, read.reason)
 
-    return parsed_lines(spark, uris, parse, BATCH_LINE)
+def batch_row(line: bytes, key_name: str) -> tuple[Any, ...] | None:
+    """One line of batch inference as a row of BATCH_LINE without its position; None when it is blank."""
+    read = parse_batch_line(line, key_name)
+    if read is None:
+        return None
+    text = None if read.kind == "good" else shown(line[:MAX_LINE_BYTES])
+    return (read.kind, read.key, read.item_ids, read.scores, text, read.reason)

@@ -131,10 +131,15 @@ def _joined(reports: list[dict[str, Any]]) -> Files:
 def _write_partition(
     batches: Iterable[pa.RecordBatch], plan: WritePlan, catalogue: Broadcast[Catalogue]
 ) -> Iterator[pa.RecordBatch]:
-    columns = ([column.to_pylist() for column in batch.columns] for batch in batches)
-    rows = (Meeting._make(row) for batch in columns for row in zip(*batch, strict=True))
-    report = write_users(rows, plan, catalogue.value, name=_attempt())
+    report = write_users(rows_of(batches), plan, catalogue.value, name=_attempt())
     yield pa.RecordBatch.from_pydict({"kind": ["report"], "json": [json.dumps(report)]})
+
+
+def rows_of(batches: Iterable[pa.RecordBatch]) -> Iterator[Meeting]:
+    """The MEETING rows of some batches, one by one."""
+    for batch in batches:
+        columns = [column.to_pylist() for column in batch.columns]
+        yield from map(Meeting._make, zip(*columns, strict=True))
 
 
 def _attempt() -> str:
