@@ -218,7 +218,9 @@ class _Task:
     def tell(self, user_id: str, rows: list[Meeting]) -> None:
         """Decide about one user and write what follows."""
         telling = self._teller.tell(user_id, rows)
-        self._counts.update(telling.counts)
+        for figure, count in telling.counts.items():
+            if count:
+                self._counts[figure] += count
         self._narrator.note(user_id, telling)
         is_clear = telling.verdict is Verdict.CLEARED
         files = self._clears if is_clear else self._told

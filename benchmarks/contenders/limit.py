@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import orjson
 from isal import igzip
@@ -17,7 +18,7 @@ from benchmarks.jobs import FIELDS, METADATA, newest_batch
 def run(job: Path, out: Path) -> None:
     """Write the records of a user_personalization job."""
     pieces = _pieces(job / METADATA)
-    with newest_batch(job).open("rb") as lines, igzip.open(out / "part-0.jsonl.gz", "wb", compresslevel=1) as part:
+    with newest_batch(job).open("rb") as lines, _packed(out / "part-0.jsonl.gz") as part:
         for line in lines:
             data = orjson.loads(line)
             items = (data["output"] or {}).get("recommendedItems")
@@ -27,6 +28,10 @@ def run(job: Path, out: Path) -> None:
                 part.write(b'{"userId":%b,"op":"upsert","recommendations":[%b]}\n' % (user, listed))
 
 
+def _packed(path: Path) -> BinaryIO:
+    return cast(BinaryIO, igzip.open(path, "wb", compresslevel=1))  # type: ignore[no-untyped-call]
+
+
 def _pieces(metadata: Path) -> dict[str, bytes]:
     with metadata.open("rb") as lines:
         rows = map(orjson.loads, lines)
@@ -34,7 +39,8 @@ def _pieces(metadata: Path) -> dict[str, bytes]:
 
 
 def _piece(row: dict[str, object]) -> bytes:
-    return orjson.dumps({"itemId": row["id"], **{name: row.get(name) for name in FIELDS}})
+    piece: bytes = orjson.dumps({"itemId": row["id"], **{name: row.get(name) for name in FIELDS}})
+    return piece
 
 
 if __name__ == "__main__":
