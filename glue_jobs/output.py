@@ -28,6 +28,7 @@ from connectors.contract.manifest import PartFile
 from connectors.contract.storage import Storage
 from glue_jobs import story as stories
 from glue_jobs.batch_lines import REPEATED_KEY
+from glue_jobs.columns import plain
 from glue_jobs.decorate import Catalogue
 from glue_jobs.delta import Verdict
 from glue_jobs.meeting import Meeting
@@ -138,8 +139,7 @@ def _write_partition(
 def rows_of(batches: Iterable[pa.RecordBatch]) -> Iterator[Meeting]:
     """The MEETING rows of some batches, one by one."""
     for batch in batches:
-        columns = [column.to_pylist() for column in batch.columns]
-        yield from map(Meeting._make, zip(*columns, strict=True))
+        yield from map(Meeting._make, zip(*map(plain, batch.columns), strict=True))
 
 
 def _attempt() -> str:

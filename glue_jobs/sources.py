@@ -10,6 +10,8 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the field's own short name
 from pyspark.sql import types as T  # noqa: N812
 
+from glue_jobs.columns import plain
+
 
 def parsed_lines(
     spark: SparkSession, uris: Sequence[str], parse: Callable[[bytes], tuple[Any, ...] | None], shape: T.StructType
@@ -32,7 +34,7 @@ def to_rows(
 ) -> Iterator[pa.RecordBatch]:
     """Lines (line, then POSITION), parsed: what `parse` returns, followed by POSITION."""
     for batch in batches:
-        columns = [column.to_pylist() for column in batch.columns]
+        columns = map(plain, batch.columns)
         read = [(*row, *where) for line, *where in zip(*columns, strict=True) if (row := parse(line)) is not None]
         found = zip(*read, strict=True) if read else [()] * len(schema)
         arrays = [pa.array(column, field.type) for column, field in zip(found, schema, strict=True)]
