@@ -46,9 +46,10 @@ def stages(job: Path, users: int) -> Iterator[tuple[str, Callable[[], object]]]:
     """The stages of a full run, each ready to be called once, in order."""
     with newest_batch(job).open("rb") as stream:
         lines = list(islice(stream, users))
+    shape = to_arrow_schema(BATCH_LINE)
     read: list[pa.RecordBatch] = []
     rows: list[Meeting] = []
-    yield "parse lines", lambda: read.extend(_parsed(lines))
+    yield "parse lines", lambda: read.extend(_parsed(lines, shape))
     meetings = [_as_meetings(batch) for batch in read]
     yield "rows from Arrow", lambda: rows.extend(output.rows_of(meetings))
     catalogue = _catalogue(job)
@@ -57,7 +58,7 @@ def stages(job: Path, users: int) -> Iterator[tuple[str, Callable[[], object]]]:
         yield "tell and write", lambda: output.write_users(rows, plan, catalogue, name="00000-0")
 
 
-def _parsed(lines: list[bytes]) -> Iterator[pa.RecordBatch]:
+def _parsed(lines: list[bytes], shape: pa.Schema) -> Iterator[pa.RecordBatch]:
     schema = pa.schema([("line", pa.binary()), ("file", pa.string()), ("block", pa.int64()), ("row", pa.int64())])
     starts = range(0, len(lines), _ROWS_A_BATCH)
     chunks = (lines[start : start + _ROWS_A_BATCH] for start in starts)
@@ -67,7 +68,7 @@ def _parsed(lines: list[bytes]) -> Iterator[pa.RecordBatch]:
         )
         for chunk in chunks
     )
-    return to_rows(batches, partial(inference.batch_row, key_name="userId"), to_arrow_schema(BATCH_LINE))
+    return to_rows(batches, partial(inference.batch_row, key_name="userId"), shape)
 
 
 def _as_meetings(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -23,8 +23,10 @@ def parsed_lines(
     """
     lines = spark.read.text(list(uris), lineSep="\n").select(F.col("value").cast("binary").alias("line"), *position())
 
+    schema = _arrow(shape)  # made here: making it takes pandas, which no worker needs
+
     def rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return to_rows(batches, parse, _arrow(shape))
+        return to_rows(batches, parse, schema)
 
     return lines.mapInArrow(rows, shape)
 
