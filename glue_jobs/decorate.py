@@ -95,6 +95,11 @@ class Catalogue:
         """Whether the item has no metadata, or none that the item filter can judge by."""
         return self._ready(item_id).lacks_metadata
 
+    def lacking_metadata(self, item_ids: Sequence[str]) -> int:
+        """How many of some items lack metadata."""
+        ready = self._ready
+        return sum([ready(item_id).lacks_metadata for item_id in item_ids])
+
     def entry(self, item_id: str) -> bytes:
         """The item in a fingerprint."""
         return self._ready(item_id).entry
@@ -118,6 +123,12 @@ class Catalogue:
             return self._ready(item_id).json
         piece = self.pieces.get(item_id) or self._unknown
         return b'{"itemId":%b,"score":%b%b' % (to_json(item_id), to_json(score), piece.tail)
+
+    def _listed(self, item_ids: Sequence[str], scores: Sequence[float | None] | None) -> list[bytes]:
+        if self.scored:
+            return list(map(self.item, item_ids, scores or [None] * len(item_ids)))
+        ready = self._ready
+        return [ready(item_id).json for item_id in item_ids]
 
     @cached_property
     def _unknown(self) -> Piece:
@@ -154,7 +165,7 @@ class Catalogue:
     ) -> bytes:
         """The user's SyncRecord as one line of JSON, with its end."""
         parts = [b'{"userId":', to_json(user_id), b',"op":"upsert","recommendations":[']
-        parts += [b",".join(map(self.item, item_ids, scores or [None] * len(item_ids))), b"]"]
+        parts += [b",".join(self._listed(item_ids, scores)), b"]"]
         if query_item_ids:
             parts += [b',"queryItemIds":', to_json(query_item_ids)]
         if changed:
