@@ -4,7 +4,7 @@ BIN    := .venv/bin
 export SPARK_LOCAL_IP := 127.0.0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults histories soak simulate schemas check fmt lint-template e2e lock clean
+.PHONY: help demo test faults histories soak simulate schemas bench bench-full check fmt lint-template e2e lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -32,6 +32,27 @@ simulate: .venv/.ready ## Play SEEDS histories of crashes, lost answers and repe
 
 schemas: .venv/.ready ## Write the JSON Schemas of what people write and read anew
 	$(BIN)/python -m cli.schemas
+
+RACE = .bench/bin/python -m benchmarks.race
+bench: .bench/.ready ## Measure us against the algorithm of 2022, DuckDB, Polars and the limit (an hour, on a quiet machine)
+	$(RACE) full --size Q --rounds 3
+	$(RACE) full --size S
+	$(RACE) delta --size S
+	$(RACE) fixed --size T --rounds 3
+	$(RACE) related --size S
+	$(RACE) related-shared --size S
+	.bench/bin/python -m benchmarks.delivery
+	.bench/bin/python -m benchmarks.table
+	.bench/bin/python -m benchmarks.plot
+
+bench-full: .bench/.ready ## The same with a million users (hours)
+	$(RACE) full --size M
+	$(RACE) full --size M --rounds 2 --only ours --add
+	$(RACE) delta --size M --only ours
+	$(RACE) related --size M
+	$(RACE) related-shared --size M
+	.bench/bin/python -m benchmarks.table
+	.bench/bin/python -m benchmarks.plot
 
 check: .venv/.ready ## Lint, formatting, types
 	$(BIN)/ruff check .
@@ -112,7 +133,7 @@ build/wheels/%/.ready: glue_jobs/requirements.lock
 	touch $@
 
 clean: ## Remove environments, builds and caches
-	rm -rf .venv .tools .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv .bench .tools .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
 
 .venv/.ready: requirements.lock pyproject.toml
 	@echo "Setting up .venv (once; a few minutes, mostly Spark and Java)" >&2
@@ -125,4 +146,9 @@ clean: ## Remove environments, builds and caches
 		$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
 		$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e . ; \
 	fi
+	@touch $@
+
+.bench/.ready: pyproject.toml
+	@echo "Setting up .bench (once; a few minutes)" >&2
+	@"$(PYTHON)" -m venv --clear .bench && .bench/bin/pip install --quiet --disable-pip-version-check -e '.[local,bench]'
 	@touch $@

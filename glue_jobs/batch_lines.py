@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from glue_jobs.lines import LineError, decoded_object
 
+_TEXT, _NUMBERS = frozenset({str}), frozenset({int, float})
 # The reason of a good line in which a key stood twice.
 REPEATED_KEY = "a key stands twice; the last one counts"
 
@@ -67,17 +69,25 @@ def _answer(key: str, data: dict[str, Any]) -> BatchLine:
         error = data.get("error")
         return BatchLine("failed", key, reason=error if isinstance(error, str) else json.dumps(error))
     items = output.get("recommendedItems") if isinstance(output, dict) else None
-    item_ids = [_id(item) for item in items] if isinstance(items, list) else [None]
+    item_ids = _ids(items) if isinstance(items, list) else [None]
     if None in item_ids:
         return BatchLine("broken", key, reason="output.recommendedItems is not a list of ids")
     scores = output.get("scores", output.get("itemsThemeRelevanceScores"))
     return BatchLine("good", key, cast(list[str], item_ids), _scores(scores, len(item_ids)))
 
 
+def _ids(items: list[Any]) -> Sequence[str | None]:
+    """Ids as texts; nearly always they are."""
+    is_plain = _TEXT.issuperset(map(type, items)) and "" not in items
+    return items if is_plain else [_id(item) for item in items]
+
+
 def _scores(raw: Any, length: int) -> list[float] | None:
     """The scores, where there is a number for each item."""
-    if not isinstance(raw, list) or len(raw) != length:
+    if not isinstance(raw, list) or len(raw) != length or not _NUMBERS.issuperset(map(type, raw)):
         return None
-    if not all(type(score) in (int, float) and math.isfinite(score) for score in raw):
+    try:
+        scores = list(map(float, raw))
+    except OverflowError:  # an integer beyond any float
         return None
-    return [float(score) for score in raw]
+    return scores if all(map(math.isfinite, scores)) else None

@@ -61,6 +61,11 @@ class Recommendations(OptionsModel):
             item_filter.parse(text)
         return text
 
+    @property
+    def needs_scores(self) -> bool:
+        """Whether anything asks for the recommender's scores."""
+        return self.include_scores or self.min_score is not None or self.related_items.merge == "score"
+
     def clashes(self) -> Iterator[str]:
         """Rules that are right alone and wrong together."""
         if self.fallback and self.min_items is None:

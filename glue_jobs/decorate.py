@@ -11,7 +11,8 @@ import math
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
 
 from connectors.base import ChangePolicy
 from connectors.contract.records import ITEM_ID, SCORE
@@ -19,8 +20,13 @@ from connectors.contract.records import ITEM_ID, SCORE
 _HASH_BYTES = 8
 _OF_NULL = bytes(_HASH_BYTES)
 
+# How many of the most wanted items each worker keeps ready to be joined.
+_KEPT_READY = 100_000
+
 # Item id → the hashes of its listed fields, one after the other.
 HashesOf = Callable[[str], bytes]
+# Item id → eight bytes of hash over the item as a list holds it.
+EntryOf = Callable[[str], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,19 @@ class Piece:
     tail: bytes
     hashes: bytes
     fits: bool | None = True
+
+
+class _Ready(NamedTuple):
+    """What lists take of an item, made once.
+
+    Attributes:
+        entry: See EntryOf.
+        json: The item as it stands in a record without scores.
+    """
+
+    entry: bytes
+    json: bytes
+    lacks_metadata: bool
 
 
 @dataclass(frozen=True)
@@ -74,8 +93,20 @@ class Catalogue:
 
     def lacks_metadata(self, item_id: str) -> bool:
         """Whether the item has no metadata, or none that the item filter can judge by."""
-        piece = self.pieces.get(item_id)
-        return piece is None or piece.fits is None
+        return self._ready(item_id).lacks_metadata
+
+    def lacking_metadata(self, item_ids: Sequence[str]) -> int:
+        """How many of some items lack metadata."""
+        ready = self._ready
+        return sum([ready(item_id).lacks_metadata for item_id in item_ids])
+
+    def entry(self, item_id: str) -> bytes:
+        """The item in a fingerprint."""
+        return self._ready(item_id).entry
+
+    def known_entry(self, item_id: str) -> bytes:
+        """The item in a fingerprint, as the committed run knew it."""
+        return self._known_entry(item_id)
 
     def hashes(self, item_id: str) -> bytes:
         """The hashes of the item's fields."""
@@ -88,9 +119,39 @@ class Catalogue:
 
     def item(self, item_id: str, score: float | None) -> bytes:
         """The item as it stands in a record; its fields are null when there is no metadata for it."""
-        piece = self.pieces.get(item_id) or item_piece({}, self.fields)
-        middle = b',"score":%b' % to_json(score) if self.scored else b""
-        return b'{"itemId":%b%b%b' % (to_json(item_id), middle, piece.tail)
+        if not self.scored:
+            return self._ready(item_id).json
+        piece = self.pieces.get(item_id) or self._unknown
+        return b'{"itemId":%b,"score":%b%b' % (to_json(item_id), to_json(score), piece.tail)
+
+    def _listed(self, item_ids: Sequence[str], scores: Sequence[float | None] | None) -> list[bytes]:
+        if self.scored:
+            return list(map(self.item, item_ids, scores or [None] * len(item_ids)))
+        ready = self._ready
+        return [ready(item_id).json for item_id in item_ids]
+
+    @cached_property
+    def _unknown(self) -> Piece:
+        """An item without metadata."""
+        return item_piece({}, self.fields)
+
+    @cached_property
+    def _ready(self) -> Callable[[str], _Ready]:
+        def make(item_id: str) -> _Ready:
+            piece = self.pieces.get(item_id)
+            json_of = b'{"itemId":%b%b' % (to_json(item_id), (piece or self._unknown).tail)
+            entry = _entry(item_id, piece.hashes if piece else _OF_NULL * len(self.fields))
+            return _Ready(entry, json_of, piece is None or piece.fits is None)
+
+        return lru_cache(_KEPT_READY)(make)
+
+    @cached_property
+    def _known_entry(self) -> EntryOf:
+        return lru_cache(_KEPT_READY)(lambda item_id: _entry(item_id, self.known_hashes(item_id)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel without what was made ready here."""
+        return {name: value for name, value in vars(self).items() if name in self.__dataclass_fields__}
 
     def upsert_line(
         self,
@@ -103,9 +164,8 @@ class Catalogue:
         ends_holdout: bool = False,
     ) -> bytes:
         """The user's SyncRecord as one line of JSON, with its end."""
-        scored = zip(item_ids, scores or [None] * len(item_ids), strict=True)
         parts = [b'{"userId":', to_json(user_id), b',"op":"upsert","recommendations":[']
-        parts += [b",".join(self.item(item_id, score) for item_id, score in scored), b"]"]
+        parts += [b",".join(self._listed(item_ids, scores)), b"]"]
         if query_item_ids:
             parts += [b',"queryItemIds":', to_json(query_item_ids)]
         if changed:
@@ -132,7 +192,7 @@ def holdout_fingerprint(settings: bytes) -> int:
 
 def fingerprint(
     item_ids: Sequence[str],
-    hashes_of: HashesOf,
+    entry_of: EntryOf,
     settings: bytes,
     policy: ChangePolicy,
     scores: Sequence[float | None] | None = None,
@@ -146,14 +206,12 @@ def fingerprint(
         settings: A hash of every setting that shapes what is sent.
         scores: Where records carry them: one an item.
     """
-    entries = [_entry(item_id, hashes_of(item_id)) for item_id in item_ids]
+    entries = list(map(entry_of, item_ids))
     if scores is not None:
         entries = [entry + _packed(score) for entry, score in zip(entries, scores, strict=True)]
     compared = sorted(entries) if policy.compare == "set" else entries[: policy.k]
-    digest = hashlib.blake2b(settings + f"{policy.compare}:{policy.k}".encode(), digest_size=_HASH_BYTES)
-    for entry in compared:
-        digest.update(entry)
-    return int.from_bytes(digest.digest(), "big", signed=True)
+    hashed = b"".join([settings, f"{policy.compare}:{policy.k}".encode(), *compared])
+    return int.from_bytes(hashlib.blake2b(hashed, digest_size=_HASH_BYTES).digest(), "big", signed=True)
 
 
 def changed_fields(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,14 +41,20 @@ def find_batch(address: str, job_folder: Storage) -> tuple[Storage, list[Entry]]
     return storage, list(batch.entries)
 
 
-def read_batch(spark: SparkSession, uris: Sequence[str], key_name: str) -> DataFrame:
-    """Every line of the batch that is not blank, as BATCH_LINE."""
+def read_batch(spark: SparkSession, uris: Sequence[str], key_name: str, *, keeps_scores: bool = True) -> DataFrame:
+    """Every line of the batch that is not blank, as BATCH_LINE.
 
-    def parse(line: bytes) -> tuple[Any, ...] | None:
-        read = parse_batch_line(line, key_name)
-        if read is None:
-            return None
-        text = None if read.kind == "good" else shown(line[:MAX_LINE_BYTES])
-        return (read.kind, read.key, read.item_ids, read.scores, text, read.reason)
-
+    Args:
+        keeps_scores: Whether anyone asks for the scores: they are as many bytes as the ids.
+    """
+    parse = functools.partial(batch_row, key_name=key_name, keeps_scores=keeps_scores)
     return parsed_lines(spark, uris, parse, BATCH_LINE)
+
+
+def batch_row(line: bytes, key_name: str, *, keeps_scores: bool = True) -> tuple[Any, ...] | None:
+    """One line of batch inference as a row of BATCH_LINE without its position; None when it is blank."""
+    read = parse_batch_line(line, key_name)
+    if read is None:
+        return None
+    text = None if read.kind == "good" else shown(line[:MAX_LINE_BYTES])
+    return (read.kind, read.key, read.item_ids, read.scores if keeps_scores else None, text, read.reason)

@@ -28,6 +28,7 @@ from connectors.contract.manifest import PartFile
 from connectors.contract.storage import Storage
 from glue_jobs import story as stories
 from glue_jobs.batch_lines import REPEATED_KEY
+from glue_jobs.columns import plain
 from glue_jobs.decorate import Catalogue
 from glue_jobs.delta import Verdict
 from glue_jobs.meeting import Meeting
@@ -131,10 +132,14 @@ def _joined(reports: list[dict[str, Any]]) -> Files:
 def _write_partition(
     batches: Iterable[pa.RecordBatch], plan: WritePlan, catalogue: Broadcast[Catalogue]
 ) -> Iterator[pa.RecordBatch]:
-    columns = ([column.to_pylist() for column in batch.columns] for batch in batches)
-    rows = (Meeting._make(row) for batch in columns for row in zip(*batch, strict=True))
-    report = write_users(rows, plan, catalogue.value, name=_attempt())
+    report = write_users(rows_of(batches), plan, catalogue.value, name=_attempt())
     yield pa.RecordBatch.from_pydict({"kind": ["report"], "json": [json.dumps(report)]})
+
+
+def rows_of(batches: Iterable[pa.RecordBatch]) -> Iterator[Meeting]:
+    """The MEETING rows of some batches, one by one."""
+    for batch in batches:
+        yield from map(Meeting._make, zip(*map(plain, batch.columns), strict=True))
 
 
 def _attempt() -> str:
@@ -213,7 +218,9 @@ class _Task:
     def tell(self, user_id: str, rows: list[Meeting]) -> None:
         """Decide about one user and write what follows."""
         telling = self._teller.tell(user_id, rows)
-        self._counts.update(telling.counts)
+        for figure, count in telling.counts.items():
+            if count:
+                self._counts[figure] += count
         self._narrator.note(user_id, telling)
         is_clear = telling.verdict is Verdict.CLEARED
         files = self._clears if is_clear else self._told

@@ -104,7 +104,7 @@ class Shortlister:
         judged = len(item_ids) if self._rules.keeps_unknown_items else len(ranked) + counts["itemsWithoutMetadata"]
         counts["itemsRanked"] += judged
         if self._counts_unknown:
-            counts["itemsWithoutMetadata"] += sum(map(self._catalogue.lacks_metadata, item_ids))
+            counts["itemsWithoutMetadata"] += self._catalogue.lacking_metadata(item_ids)
         scores = [said.best.get(item) for item in item_ids] if self._catalogue.scored else None
         return Shortlist(item_ids, scores, [one.query_item_id for one in lists if one.query_item_id is not None])
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the field's own short name
 from pyspark.sql import types as T  # noqa: N812
+
+from glue_jobs.columns import plain
 
 
 def parsed_lines(
@@ -21,19 +23,24 @@ def parsed_lines(
     """
     lines = spark.read.text(list(uris), lineSep="\n").select(F.col("value").cast("binary").alias("line"), *position())
 
-    def rows(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
-        schema = _arrow(shape)
-        for batch in batches:
-            columns = [column.to_pylist() for column in batch.columns]
-            read = [(*row, *where) for line, *where in zip(*columns, strict=True) if (row := parse(line)) is not None]
-            yield pa.RecordBatch.from_arrays(
-                [pa.array(column, field.type) for column, field in zip(zip(*read, strict=True), schema, strict=True)]
-                if read
-                else [pa.array([], field.type) for field in schema],
-                schema=schema,
-            )
+    schema = _arrow(shape)  # made here: making it takes pandas, which no worker needs
+
+    def rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return to_rows(batches, parse, schema)
 
     return lines.mapInArrow(rows, shape)
+
+
+def to_rows(
+    batches: Iterable[pa.RecordBatch], parse: Callable[[bytes], tuple[Any, ...] | None], schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """Lines (line, then POSITION), parsed: what `parse` returns, followed by POSITION."""
+    for batch in batches:
+        columns = map(plain, batch.columns)
+        read = [(*row, *where) for line, *where in zip(*columns, strict=True) if (row := parse(line)) is not None]
+        found = zip(*read, strict=True) if read else [()] * len(schema)
+        arrays = [pa.array(column, field.type) for column, field in zip(found, schema, strict=True)]
+        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def position() -> list[Column]:

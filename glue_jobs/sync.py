@@ -220,14 +220,16 @@ def _read(this: _Work) -> tuple[DataFrame, Callable[[], object]]:
     """Today's MEETING rows, and what to call when they were read for the last time."""
     keys = [entry.key for entry in this.files]
     this.report(f"reading {len(keys)} file(s) of batch inference in {this.batch.root}/{keys[0].rpartition('/')[0]}")
-    uris = [this.batch.uri(key) for key in keys]
+    uris, keeps_scores = [this.batch.uri(key) for key in keys], this.run.config.recommendations.needs_scores
     if this.run.folder.job_type == "user_personalization":
-        rows = _and_exclusions(this, users_of_lines(inference.read_batch(this.spark, uris, "userId")))
+        rows = _and_exclusions(
+            this, users_of_lines(inference.read_batch(this.spark, uris, "userId", keeps_scores=keeps_scores))
+        )
         if len(this.run.config.connectors) == 1:
             return rows, lambda: None
         shared = rows.persist()
         return shared, shared.unpersist
-    lines = numbered(inference.read_batch(this.spark, uris, "itemId")).persist()
+    lines = numbered(inference.read_batch(this.spark, uris, "itemId", keeps_scores=keeps_scores)).persist()
     rows = users_of_items(lines, read_mapping(this.spark, this.run.storage))
     return _and_exclusions(this, rows), lines.unpersist
 

@@ -123,7 +123,7 @@ class Teller:
 
     def _mark(self, final: Shortlist) -> int:
         plan = self._plan
-        return fingerprint(final.item_ids, self._catalogue.hashes, plan.settings, plan.policy, final.scores)
+        return fingerprint(final.item_ids, self._catalogue.entry, plan.settings, plan.policy, final.scores)
 
     def _told(self, user_id: str, row: Meeting) -> Told:
         """His row of the baseline: as it stands, or unknown where nothing confirms it."""
@@ -162,7 +162,7 @@ class Teller:
         return told.is_known and told.fingerprint == self._known_mark(told, made_by)
 
     def _known_mark(self, told: Told, policy: ChangePolicy) -> int:
-        return fingerprint(told.item_ids, self._catalogue.known_hashes, self._plan.settings, policy)
+        return fingerprint(told.item_ids, self._catalogue.known_entry, self._plan.settings, policy)
 
     def _line(
         self, user_id: str, verdict: Verdict, final: Shortlist | None, told: Told | None, changed: Sequence[str]

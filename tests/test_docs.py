@@ -24,7 +24,7 @@ from glue_jobs.item_filter import parse
 from glue_jobs.output import together
 
 ROOT = Path(__file__).parents[1]
-_PLACES = ("*.md", "docs/**/*.md", "sample/*.md", "connectors/*/*.md")
+_PLACES = ("*.md", "docs/**/*.md", "sample/*.md", "benchmarks/*.md", "connectors/*/*.md")
 PAGES = sorted(page for place in _PLACES for page in ROOT.glob(place))
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?://)([^)#]+)[^)]*\)")

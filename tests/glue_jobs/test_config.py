@@ -279,3 +279,17 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_file_is_read_as_it_stands(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(CURRENT))
     assert load_config(LocalStorage(tmp_path)).batch_inference_path == "s3://b/batch/shop/similar/"
+
+
+@pytest.mark.parametrize(
+    ("rules", "needs"),
+    [
+        ({}, False),
+        ({"includeScores": True}, True),
+        ({"minScore": 0.0}, True),
+        ({"relatedItems": {"merge": "score"}}, True),
+        ({"relatedItems": {"merge": "concatenate"}}, False),
+    ],
+)
+def test_scores_are_needed_where_a_rule_asks_for_them(rules, needs):
+    assert parse_config(with_rules(**rules)).recommendations.needs_scores is needs

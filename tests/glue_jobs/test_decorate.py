@@ -1,5 +1,6 @@
 import json
 import math
+import pickle
 
 import pytest
 from hypothesis import given
@@ -33,7 +34,7 @@ BOTH = catalogue(_1=LAMP, _2=SCARF)
 
 
 def mark(items, of=BOTH, policy=EXACT, settings=b"s", scores=None):
-    return fingerprint(items, of.hashes, settings, policy, scores)
+    return fingerprint(items, of.entry, settings, policy, scores)
 
 
 def test_an_item_is_its_id_and_the_listed_fields_in_order_with_nulls():
@@ -153,3 +154,12 @@ def test_types_are_a_letter_a_field():
 )
 def test_numbers_that_json_cannot_hold_become_null_and_are_counted(value, kept, count):
     assert finite(value) == (kept, count)
+
+
+def test_a_catalogue_travels_without_what_it_made_ready_and_makes_the_same_again():
+    scored = catalogue(scored=True, _1=LAMP)
+    for one in (BOTH, scored):
+        before = one.upsert_line("ann", ["1", "9"]), mark(["1", "9"], one)
+        copy = pickle.loads(pickle.dumps(one))  # noqa: S301 - our own
+        assert copy == one and set(vars(copy)) == set(one.__dataclass_fields__)
+        assert (copy.upsert_line("ann", ["1", "9"]), mark(["1", "9"], copy)) == before

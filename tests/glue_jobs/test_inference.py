@@ -8,7 +8,7 @@ from connectors.contract.storage import LocalStorage
 from glue_jobs.batch_lines import BatchLine, parse_batch_line
 from glue_jobs.dry import DryStorage
 from glue_jobs.errors import ConfigError, NoInputError
-from glue_jobs.inference import find_batch, read_batch
+from glue_jobs.inference import batch_row, find_batch, read_batch
 
 IDS = st.text(min_size=1, max_size=40).filter(lambda text: text.isprintable())
 
@@ -172,3 +172,15 @@ def test_lines_of_several_files_are_read_with_their_place(spark, tmp_path):
         ("a.out", "broken", None, None, '{"broken'),
         ("b.out", "failed", "3", None, '{"input":{"userId":"3"},"error":"x"}'),
     ]
+
+
+def test_a_score_beyond_any_float_counts_as_no_scores():
+    huge = "9" * 400
+    line = read(f'{{"input":{{"userId":"1"}},"output":{{"recommendedItems":["2"],"scores":[{huge}]}}}}')
+    assert line == BatchLine("good", "1", ["2"])
+
+
+def test_scores_that_nobody_asks_for_are_left_behind():
+    line = b'{"input":{"userId":"1"},"output":{"recommendedItems":["2"],"scores":[0.5]}}'
+    assert batch_row(line, "userId")[3] == [0.5]
+    assert batch_row(line, "userId", keeps_scores=False)[:4] == ("good", "1", ["2"], None)

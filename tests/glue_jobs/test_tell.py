@@ -50,7 +50,7 @@ def listed(*items, query=None, scores=None, kind="list"):
 
 
 def told(*items, shop=SHOP, policy=EXACT, settings=b"s", **changes):
-    mark = fingerprint(items, catalogue(shop).hashes, settings, policy)
+    mark = fingerprint(items, catalogue(shop).entry, settings, policy)
     row = NOTHING._replace(kind="told", op="upsert", item_ids=list(items), fingerprint=mark, sent_in=1, sent_at=AT)
     return row._replace(**changes)
 
@@ -111,7 +111,7 @@ def test_a_changed_policy_sends_nobody_by_itself_unless_it_looks_further(was, no
 
 def test_a_changed_policy_keeps_the_row_in_its_own_terms():
     telling = tell("ann", [listed("2", "1"), told("1", "2")], plan(policy=SET, previous_policy=EXACT), catalogue())
-    assert telling.kept.fingerprint == fingerprint(["1", "2"], catalogue().hashes, b"s", SET)
+    assert telling.kept.fingerprint == fingerprint(["1", "2"], catalogue().entry, b"s", SET)
 
 
 def test_without_the_items_of_the_last_run_a_change_is_sent_whole():
