@@ -30,10 +30,11 @@ from connectors.contract.storage import LocalStorage, open_storage
 from glue_jobs import inference, output
 from glue_jobs.config import load_config
 from glue_jobs.decorate import Catalogue, Piece
-from glue_jobs.items import Wanted, parse_item
+from glue_jobs.item_lines import Wanted, parse_item
+from glue_jobs.meeting import Meeting
 from glue_jobs.output import WritePlan
 from glue_jobs.proposal import JobRun, tell_plan
-from glue_jobs.schemas import BATCH_LINE, MEETING, Meeting
+from glue_jobs.schemas import BATCH_LINE, MEETING
 from glue_jobs.sources import to_rows
 from glue_jobs.state import Committed
 
