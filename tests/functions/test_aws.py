@@ -565,8 +565,9 @@ def throttles_bob(braze, monkeypatch):
 
 
 @pytest.mark.usefixtures("throttles_bob")
-def test_a_throttled_message_comes_back_after_the_time_braze_asked_for(published, queue_url, visibilities):
-    run = published([upsert("ann"), upsert("bob"), upsert("cleo")], records_per_request=1)
+def test_a_throttled_message_comes_back_after_the_time_braze_asked_for(published, queue_url, visibilities, monkeypatch):
+    monkeypatch.setenv("CONCURRENCY", "1")  # what comes after a throttled call waits too
+    run = published([upsert("ann"), upsert("cleo"), upsert("bob")], records_per_request=1)
     enqueue_all(sqs_event(created(run)), None)
     event = received(queue_url)
     bob = handles_of(event)["bob"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from typer.main import get_command
 
-from cli.options import app
+from cli.main import app
 from connectors.http import TOTAL_TIMEOUT_S
 from functions.aws import NEWEST_MAX_AGE_S
 
