@@ -87,6 +87,7 @@ def session() -> SparkSession:
     return (
         SparkSession.builder.appName("recsync")
         .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.io.compression.codec", "zstd")  # ids are digits, which lz4 does not pack
         .config("spark.sql.execution.arrow.maxRecordsPerBatch", "2000")
         .config("spark.sql.files.ignoreCorruptFiles", "false")
         .getOrCreate()

@@ -69,12 +69,11 @@ def test_every_line_is_read_once(measured):
     assert measured.delta_counts.lines_read == SIZE.users + known
 
 
-@pytest.mark.xfail(strict=True, reason="lists travel to their user: 289 bytes when this was written")
+@pytest.mark.xfail(strict=True, reason="lists travel to their user: 59 bytes each when this was written")
 def test_a_full_run_shuffles_at_most_32_bytes_a_user(measured):
     assert measured.full_counts.shuffle_bytes / SIZE.users <= 32
 
 
-@pytest.mark.xfail(strict=True, reason="lists travel to their user: 446 bytes when this was written")
 def test_a_delta_shuffles_at_most_300_bytes_a_user(measured):
     assert measured.delta_counts.shuffle_bytes / SIZE.users <= 300
 
