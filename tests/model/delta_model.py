@@ -262,7 +262,7 @@ def read(day: Day) -> Read:
         raise NoGoodLineError
     bad = {key for kind, key, _ in found if kind != "good" and key is not None} - set(good)
     items_of, is_mapping_clean = read_mapping(day.mapping)
-    bought, _ = read_mapping(day.bought)
+    bought, _ = read_mapping(day.bought if day.of_lists("excludeItems", None) else [])
     asked = {user: [user] for user in [*good, *bad]} if is_by_user else items_of
     today = Read(is_clean=is_mapping_clean and all(kind != "broken" for kind, _, _ in found))
     for user, keys in asked.items():
