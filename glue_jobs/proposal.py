@@ -11,6 +11,7 @@ from datetime import datetime
 from connectors import registry
 from connectors.base import ChangePolicy, SyncOptions
 from connectors.contract import layout
+from connectors.contract.held import GuardReading, Held, InputObject
 from connectors.contract.layout import JobFolder
 from connectors.contract.manifest import PartFile, Pointer, RunManifest
 from connectors.contract.storage import Storage
@@ -66,6 +67,19 @@ class Proposal:
         """
         state.commit(storage, self.connector, self.committed, self.pointer)
         state.publish(storage, self.pointer.manifest, self.manifest)
+
+    def held(self, guards: Sequence[GuardReading], inputs: Sequence[InputObject]) -> Held:
+        """The same as it is kept until someone says yes or no."""
+        return Held(
+            connector=self.connector,
+            run_id=self.manifest.run_id,
+            tag=self.committed.tag,
+            pointer=self.pointer,
+            manifest=self.manifest,
+            guards=list(guards),
+            inputs=list(inputs),
+            held_at=self.manifest.created_at,
+        )
 
 
 def tell_plan(run: JobRun, connector: str, committed: Committed) -> TellPlan:

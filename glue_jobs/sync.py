@@ -325,16 +325,7 @@ def _held_before(this: _Work, connector: str, committed: Committed) -> Held | No
 
 def _hold(this: _Work, proposal: Proposal, readings: list[GuardReading]) -> Held:
     """Keep the commit for a person to decide on."""
-    held = Held(
-        connector=proposal.connector,
-        run_id=this.run.run_id,
-        tag=proposal.committed.tag,
-        pointer=proposal.pointer,
-        manifest=proposal.manifest,
-        guards=readings,
-        inputs=list(this.inputs),
-        held_at=this.run.now,
-    )
+    held = proposal.held(readings, this.inputs)
     hold(this.run.storage, held)
     names = ", ".join(reading.name for reading in breached(readings))
     this.report(f"{proposal.connector}: held by {names}; nothing is committed")

@@ -32,16 +32,8 @@ def wipe(run: JobRun, connector: str) -> Held:
     counts = {"users": 0, "usersHeld": users, "cleared": users, "records": users}
     proposal = propose(run, connector, committed, tell, files=files, counts=counts, items=None, item_types={})
     note = f"all {users} users lose every attribute we ever wrote"
-    held = Held(
-        connector=connector,
-        run_id=run.run_id,
-        tag=committed.tag,
-        pointer=proposal.pointer,
-        manifest=proposal.manifest,
-        guards=[GuardReading(name="wipe", number=users, limit=0, is_breached=True, note=note)],
-        inputs=[],
-        held_at=run.now,
-    )
+    reading = GuardReading(name="wipe", number=users, limit=0, is_breached=True, note=note)
+    held = proposal.held([reading], inputs=[])
     hold(run.storage, held)
     return held
 

@@ -10,13 +10,13 @@ from pydantic import ValidationError
 from connectors.contract import layout
 from connectors.contract.aliases import alias_key
 from connectors.contract.held import newest_held
-from connectors.contract.manifest import RunManifest
 from connectors.contract.run_record import ConnectorRecord, RunRecord, read_record, run_ids
-from connectors.contract.storage import NotFoundError, Storage
+from connectors.contract.storage import Storage
 from connectors.contract.tally import read_tally
 from connectors.contract.wire import NewerFormatError
 from glue_jobs.report.facts import Facts, Standing
 from glue_jobs.report.page import render
+from glue_jobs.state import read_manifest
 
 # A month of nights.
 _EARLIER = 29
@@ -59,18 +59,10 @@ def _standing(storage: Storage, part: ConnectorRecord) -> Standing:
     """How a connector's part stands: published, waiting, or neither."""
     if part.outcome in ("planned", "stopped"):
         return Standing()
-    manifest = _manifest(storage, part.manifest)
+    manifest = read_manifest(storage, part.manifest)
     if manifest is not None:
         tally = read_tally(storage, manifest, alias_key(storage))
         return Standing(tally, is_read_by_others=manifest.acknowledge == "onWrite")
     held = newest_held(storage, part.connector)
     is_waiting = held is not None and held.pointer.manifest == part.manifest
     return Standing(waiting=held.run_id if held is not None and is_waiting else "")
-
-
-def _manifest(storage: Storage, key: str) -> RunManifest | None:
-    """What a run published; None when it published nothing."""
-    try:
-        return RunManifest.model_validate_json(storage.get(key).data)
-    except NotFoundError:
-        return None

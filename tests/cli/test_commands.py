@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cli import main
 from connectors.contract import layout
 from connectors.contract.held import GuardReading, Held, hold
 from connectors.contract.manifest import Pointer
@@ -25,17 +24,6 @@ RUN, NEXT = "20261121T040001Z-3f9a2c", "20261122T040000Z-000001"
 CONFIG = {"version": 1, "batchInferencePath": "input/batch/", "connectors": {"braze": {"payloadShape": "ids"}}}
 # Leaves no way to Spark, as on a machine that has none.
 WITHOUT_SPARK = "import sys; sys.modules.update(pyspark=None, py4j=None); from cli.main import main; main()"
-
-
-@pytest.fixture
-def recsync(monkeypatch, capsys):
-    def type_in(*words):
-        monkeypatch.setattr(sys, "argv", ["recsync", *map(str, words)])
-        capsys.readouterr()
-        code = main._exit_code()
-        return code, *capsys.readouterr()
-
-    return type_in
 
 
 @pytest.fixture

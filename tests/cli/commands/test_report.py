@@ -14,7 +14,6 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from cli import main
 from connectors.contract import layout
 from connectors.contract import storage as stores
 from connectors.contract.receipts import Receipt, write_receipts
@@ -41,19 +40,6 @@ def record(run_id=RUN, *, outcome="committed"):
         exit_code=0,
         connectors=[part],
     )
-
-
-@pytest.fixture
-def recsync(monkeypatch, capsys):
-    """Type a command: (exit code, stdout, stderr)."""
-
-    def type_in(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["recsync", *map(str, words)])
-        capsys.readouterr()
-        code = main._exit_code()
-        return code, *capsys.readouterr()
-
-    return type_in
 
 
 @pytest.fixture
