@@ -69,7 +69,7 @@ def _parsed(lines: list[bytes], shape: pa.Schema) -> Iterator[pa.RecordBatch]:
         )
         for chunk in chunks
     )
-    return to_rows(batches, partial(inference.batch_row, key_name="userId"), shape)
+    return to_rows(batches, partial(inference.batch_row, key_name="userId", keeps_scores=False), shape)
 
 
 def _as_meetings(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -46,8 +46,7 @@ def users_of_items(lines: DataFrame, mapping: DataFrame) -> DataFrame:
     answers = lines.where(F.col("key").isNotNull() & (F.col("nth") == 1)).select(
         F.col("key").alias("itemId"),
         F.when(is_good, "list").otherwise(F.col("kind")).alias("kind"),
-        "itemIds",
-        "scores",
+        "list",
     )
     attributed = (
         mapping.join(answers, on="itemId", how="left")

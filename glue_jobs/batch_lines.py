@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from glue_jobs.lines import LineError, decoded_object
 
@@ -15,8 +14,7 @@ _TEXT, _NUMBERS = frozenset({str}), frozenset({int, float})
 REPEATED_KEY = "a key stands twice; the last one counts"
 
 
-@dataclass(frozen=True, slots=True)
-class BatchLine:
+class BatchLine(NamedTuple):
     """One line of batch inference.
 
     Attributes:
@@ -33,13 +31,14 @@ class BatchLine:
     reason: str | None = None
 
 
-def parse_batch_line(line: bytes, key_name: str) -> BatchLine | None:
+def parse_batch_line(line: bytes, key_name: str, *, keeps_scores: bool = True) -> BatchLine | None:
     """One line of batch inference, read strictly; None when it is blank.
 
     Ids become text, digit by digit: 00105 and 105 are different items, and no id is too long to be a number.
 
     Args:
         key_name: ``userId`` or ``itemId``: what `input` names the one it answers for by.
+        keeps_scores: Whether anyone asks for the scores.
     """
     try:
         data, repeated = decoded_object(line)
@@ -51,18 +50,22 @@ def parse_batch_line(line: bytes, key_name: str) -> BatchLine | None:
     key = _id(query.get(key_name)) if isinstance(query, dict) else None
     if key is None:
         return BatchLine("broken", reason=f"input.{key_name} is missing")
-    answer = _answer(key, data)
-    return replace(answer, reason=REPEATED_KEY) if repeated and answer.kind == "good" else answer
+    answer = _answer(key, data, keeps_scores=keeps_scores)
+    return answer._replace(reason=REPEATED_KEY) if repeated and answer.kind == "good" else answer
 
 
 def _id(value: Any) -> str | None:
-    """An id as text; None for what is none. Python's integers keep every digit."""
+    """An id as text; None for what is none. Python's integers keep every digit; half a surrogate pair is no text."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return value if isinstance(value, str) and value else None
+    return value if isinstance(value, str) and value and _is_text(value) else None
 
 
-def _answer(key: str, data: dict[str, Any]) -> BatchLine:
+def _is_text(value: str) -> bool:
+    return value.isascii() or value == value.encode("utf-8", "replace").decode()
+
+
+def _answer(key: str, data: dict[str, Any], *, keeps_scores: bool) -> BatchLine:
     """A line is good when its output holds a list; an empty list is a good answer."""
     output = data.get("output")
     if output is None:
@@ -72,13 +75,13 @@ def _answer(key: str, data: dict[str, Any]) -> BatchLine:
     item_ids = _ids(items) if isinstance(items, list) else [None]
     if None in item_ids:
         return BatchLine("broken", key, reason="output.recommendedItems is not a list of ids")
-    scores = output.get("scores", output.get("itemsThemeRelevanceScores"))
-    return BatchLine("good", key, cast(list[str], item_ids), _scores(scores, len(item_ids)))
+    raw = output.get("scores", output.get("itemsThemeRelevanceScores")) if keeps_scores else None
+    return BatchLine("good", key, cast(list[str], item_ids), _scores(raw, len(item_ids)))
 
 
 def _ids(items: list[Any]) -> Sequence[str | None]:
     """Ids as texts; nearly always they are."""
-    is_plain = _TEXT.issuperset(map(type, items)) and "" not in items
+    is_plain = _TEXT.issuperset(map(type, items)) and "" not in items and _is_text("".join(items))
     return items if is_plain else [_id(item) for item in items]
 
 

@@ -11,8 +11,10 @@ import math
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import orjson
 
 from connectors.base import ChangePolicy
 from connectors.contract.records import ITEM_ID, SCORE
@@ -20,13 +22,12 @@ from connectors.contract.records import ITEM_ID, SCORE
 _HASH_BYTES = 8
 _OF_NULL = bytes(_HASH_BYTES)
 
-# How many of the most wanted items each worker keeps ready to be joined.
+# How many items each worker keeps ready to be joined.
 _KEPT_READY = 100_000
 
 # Item id → the hashes of its listed fields, one after the other.
 HashesOf = Callable[[str], bytes]
-# Item id → eight bytes of hash over the item as a list holds it.
-EntryOf = Callable[[str], bytes]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,27 @@ class _Ready(NamedTuple):
     """What lists take of an item, made once.
 
     Attributes:
-        entry: See EntryOf.
+        entry: Eight bytes of hash over the item as a list holds it.
         json: The item as it stands in a record without scores.
     """
 
     entry: bytes
     json: bytes
     lacks_metadata: bool
+
+
+class _Kept(dict[str, Made], Generic[Made]):
+    """What is made of an item once, the first time anyone asks. When too many are kept it begins anew."""
+
+    def __init__(self, make: Callable[[str], Made]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, item_id: str) -> Made:
+        if len(self) >= _KEPT_READY:
+            self.clear()
+        made = self[item_id] = self._make(item_id)
+        return made
 
 
 @dataclass(frozen=True)
@@ -93,20 +108,21 @@ class Catalogue:
 
     def lacks_metadata(self, item_id: str) -> bool:
         """Whether the item has no metadata, or none that the item filter can judge by."""
-        return self._ready(item_id).lacks_metadata
+        return self._ready[item_id].lacks_metadata
 
     def lacking_metadata(self, item_ids: Sequence[str]) -> int:
         """How many of some items lack metadata."""
         ready = self._ready
-        return sum([ready(item_id).lacks_metadata for item_id in item_ids])
+        return sum([ready[item_id].lacks_metadata for item_id in item_ids])
 
-    def entry(self, item_id: str) -> bytes:
-        """The item in a fingerprint."""
-        return self._ready(item_id).entry
+    def entries(self, item_ids: Iterable[str]) -> list[bytes]:
+        """Items in a fingerprint."""
+        ready = self._ready
+        return [ready[item_id].entry for item_id in item_ids]
 
-    def known_entry(self, item_id: str) -> bytes:
-        """The item in a fingerprint, as the committed run knew it."""
-        return self._known_entry(item_id)
+    def known_entries(self, item_ids: Iterable[str]) -> list[bytes]:
+        """Items in a fingerprint, as the committed run knew them."""
+        return list(map(self._known_entries.__getitem__, item_ids))
 
     def hashes(self, item_id: str) -> bytes:
         """The hashes of the item's fields."""
@@ -120,7 +136,7 @@ class Catalogue:
     def item(self, item_id: str, score: float | None) -> bytes:
         """The item as it stands in a record; its fields are null when there is no metadata for it."""
         if not self.scored:
-            return self._ready(item_id).json
+            return self._ready[item_id].json
         piece = self.pieces.get(item_id) or self._unknown
         return b'{"itemId":%b,"score":%b%b' % (to_json(item_id), to_json(score), piece.tail)
 
@@ -128,7 +144,7 @@ class Catalogue:
         if self.scored:
             return list(map(self.item, item_ids, scores or [None] * len(item_ids)))
         ready = self._ready
-        return [ready(item_id).json for item_id in item_ids]
+        return [ready[item_id].json for item_id in item_ids]
 
     @cached_property
     def _unknown(self) -> Piece:
@@ -136,18 +152,18 @@ class Catalogue:
         return item_piece({}, self.fields)
 
     @cached_property
-    def _ready(self) -> Callable[[str], _Ready]:
+    def _ready(self) -> _Kept[_Ready]:
         def make(item_id: str) -> _Ready:
             piece = self.pieces.get(item_id)
-            json_of = b'{"itemId":%b%b' % (to_json(item_id), (piece or self._unknown).tail)
+            json_of = b'{"itemId":%b%b' % (text_to_json(item_id), (piece or self._unknown).tail)
             entry = _entry(item_id, piece.hashes if piece else _OF_NULL * len(self.fields))
             return _Ready(entry, json_of, piece is None or piece.fits is None)
 
-        return lru_cache(_KEPT_READY)(make)
+        return _Kept(make)
 
     @cached_property
-    def _known_entry(self) -> EntryOf:
-        return lru_cache(_KEPT_READY)(lambda item_id: _entry(item_id, self.known_hashes(item_id)))
+    def _known_entries(self) -> _Kept[bytes]:
+        return _Kept(lambda item_id: _entry(item_id, self.known_hashes(item_id)))
 
     def __getstate__(self) -> dict[str, Any]:
         """Travel without what was made ready here."""
@@ -164,7 +180,7 @@ class Catalogue:
         ends_holdout: bool = False,
     ) -> bytes:
         """The user's SyncRecord as one line of JSON, with its end."""
-        parts = [b'{"userId":', to_json(user_id), b',"op":"upsert","recommendations":[']
+        parts = [b'{"userId":', text_to_json(user_id), b',"op":"upsert","recommendations":[']
         parts += [b",".join(self._listed(item_ids, scores)), b"]"]
         if query_item_ids:
             parts += [b',"queryItemIds":', to_json(query_item_ids)]
@@ -191,8 +207,7 @@ def holdout_fingerprint(settings: bytes) -> int:
 
 
 def fingerprint(
-    item_ids: Sequence[str],
-    entry_of: EntryOf,
+    entries: Sequence[bytes],
     settings: bytes,
     policy: ChangePolicy,
     scores: Sequence[float | None] | None = None,
@@ -203,10 +218,10 @@ def fingerprint(
     policies make of one list never agrees: a list that is its own first k is another list under ``exact``.
 
     Args:
+        entries: The list's items, as Catalogue.entries gives them.
         settings: A hash of every setting that shapes what is sent.
         scores: Where records carry them: one an item.
     """
-    entries = list(map(entry_of, item_ids))
     if scores is not None:
         entries = [entry + _packed(score) for entry, score in zip(entries, scores, strict=True)]
     compared = sorted(entries) if policy.compare == "set" else entries[: policy.k]
@@ -261,6 +276,14 @@ def finite(value: Any) -> tuple[Any, int]:
 def to_json(data: Any) -> bytes:
     """Compact JSON in UTF-8. Half a surrogate pair is no text and becomes a question mark."""
     return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def text_to_json(text: str) -> bytes:
+    """The same for a text, quicker."""
+    try:
+        return orjson.dumps(text)
+    except orjson.JSONEncodeError:  # half a surrogate pair
+        return to_json(text)
 
 
 def metadata_fields(item_fields: Iterable[str], *, scored: bool) -> list[str]:

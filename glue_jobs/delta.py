@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 _OF_A_CLEAR = 0  # the fingerprint of a user who was told to be cleared: a clear is known, or None like any other
 
@@ -42,8 +42,7 @@ UPSERTS = frozenset({Verdict.NEW, Verdict.CHANGED, Verdict.REPEATED, Verdict.REF
 Op = Literal["upsert", "holdout", "gone", "clear"]
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """What the destination was last told about a user: one row of the snapshot.
 
     Attributes:
@@ -70,8 +69,7 @@ class Told:
         return self.fingerprint is not None and not self.rejections
 
 
-@dataclass(frozen=True, slots=True)
-class Now:
+class Now(NamedTuple):
     """What this run would tell a user.
 
     Attributes:
@@ -154,9 +152,9 @@ def remember(verdict: Verdict, now: Now | None, told: Told | None, *, version: i
         return Told("holdout", (), now.fingerprint, version, at, refused, is_marked=True)
     if verdict is Verdict.CLEARED:
         refused = _refused_before(told, "clear", _OF_A_CLEAR)
-        return replace(a_clear(version=version, at=at), rejections=refused, is_marked=is_marked)
+        return a_clear(version=version, at=at)._replace(rejections=refused, is_marked=is_marked)
     if verdict is Verdict.GONE and told is not None:
-        return replace(told, op="gone")
+        return told._replace(op="gone")
     return None if verdict in (Verdict.FORGOTTEN, Verdict.EMPTY) else told
 
 
@@ -173,10 +171,10 @@ def _refused_before(told: Told | None, op: Op, fingerprint: int) -> int:
 def baseline(told: Told, *, is_acknowledged: bool, is_rejected: bool = False) -> Told:
     """The row as the next run may count on it, by what became of its last send."""
     if is_acknowledged:
-        return replace(told, rejections=0, is_marked=told.op == "holdout")
+        return told._replace(rejections=0, is_marked=told.op == "holdout")
     if is_rejected:
-        return replace(told, rejections=told.rejections + 1)
-    return replace(told, fingerprint=None, rejections=0)
+        return told._replace(rejections=told.rejections + 1)
+    return told._replace(fingerprint=None, rejections=0)
 
 
 def is_due(user_id: str, sent_at: datetime, at: datetime, after_days: int | None) -> bool:

@@ -13,6 +13,7 @@ from connectors.contract.storage import Entry, Storage
 from glue_jobs.batch_lines import parse_batch_line
 from glue_jobs.errors import NoInputError
 from glue_jobs.lines import MAX_LINE_BYTES, check_packing, input_folder, shown
+from glue_jobs.meeting import packed_list
 from glue_jobs.schemas import BATCH_LINE
 from glue_jobs.sources import parsed_lines
 
@@ -53,8 +54,9 @@ def read_batch(spark: SparkSession, uris: Sequence[str], key_name: str, *, keeps
 
 def batch_row(line: bytes, key_name: str, *, keeps_scores: bool = True) -> tuple[Any, ...] | None:
     """One line of batch inference as a row of BATCH_LINE without its position; None when it is blank."""
-    read = parse_batch_line(line, key_name)
+    read = parse_batch_line(line, key_name, keeps_scores=keeps_scores)
     if read is None:
         return None
     text = None if read.kind == "good" else shown(line[:MAX_LINE_BYTES])
-    return (read.kind, read.key, read.item_ids, read.scores if keeps_scores else None, text, read.reason)
+    listed = None if read.item_ids is None else packed_list(read.item_ids, read.scores)
+    return (read.kind, read.key, listed, text, read.reason)

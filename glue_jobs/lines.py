@@ -27,7 +27,6 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
 # Every digit becomes a 0. An integer of fewer digits than this fits into 64 bits.
 _ZEROS, _LONG_NUMBER = bytes.maketrans(b"123456789", b"0" * 9), b"0" * 19
-_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 class LineError(ValueError):
@@ -62,19 +61,26 @@ def _quickly_decoded(line: bytes) -> dict[str, Any] | None:
     try:
         data = orjson.loads(line)
         flat = line.translate(_ZEROS, b" \t\r\n")
-        is_sure = isinstance(data, dict) and _LONG_NUMBER not in flat and flat.count(b'":') == _keys(data)
-    except (orjson.JSONDecodeError, RecursionError):
+    except orjson.JSONDecodeError:
         return None
-    return data if is_sure else None
+    if not isinstance(data, dict) or _LONG_NUMBER in flat:
+        return None
+    objects = _objects(data, (dict,))
+    if len(objects) != flat.count(b"{"):  # lists may hold some too
+        objects = _objects(data, (dict, list))
+    return data if flat.count(b'":') == sum(map(len, objects)) else None
 
 
-def _keys(data: Any) -> int:
-    """How many keys there are, at any depth."""
-    if isinstance(data, dict):
-        return len(data) + sum(map(_keys, data.values()))
-    if isinstance(data, list) and not _SCALARS.issuperset(map(type, data)):
-        return sum(map(_keys, data))
-    return 0
+def _objects(data: dict[str, Any], kinds: tuple[type, ...]) -> list[dict[str, Any]]:
+    """An object, and those it holds at any depth.
+
+    Args:
+        kinds: What is looked into.
+    """
+    found: list[Any] = [data]
+    for one in found:
+        found += [value for value in (one.values() if isinstance(one, dict) else one) if isinstance(value, kinds)]
+    return [one for one in found if isinstance(one, dict)]
 
 
 def _slowly_decoded(line: bytes) -> tuple[dict[str, Any] | None, bool]:

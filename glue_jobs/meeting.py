@@ -1,13 +1,23 @@
-"""What meets at a user, as Python sees it."""
+"""What meets at a user, as Python sees it, and how it travels through Spark.
+
+Spark looks at who, what and where. A list and a row of the snapshot are of no use to it, so each travels packed, as
+bytes: many columns and lists of texts would be taken apart and put together again several times on the way.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import orjson
+
+_NOT_TOLD: tuple[Any, ...] = (None,) * 6
+_EPOCH, _MICROSECOND = datetime.fromtimestamp(0, UTC), timedelta(microseconds=1)
 
 
 class Meeting(NamedTuple):
-    """One row of `schemas.MEETING`."""
+    """One row of `schemas.MEETING`, unpacked."""
 
     user_id: str | None
     kind: str
@@ -27,3 +37,33 @@ class Meeting(NamedTuple):
     sent_at: datetime | None = None
     rejections: int | None = None
     is_marked: bool | None = None
+
+
+def packed_list(item_ids: Sequence[str], scores: Sequence[float] | None) -> bytes:
+    """A list as it travels."""
+    return orjson.dumps((item_ids, scores))
+
+
+def packed_told(
+    op: str,
+    item_ids: Sequence[str] | None,
+    fingerprint: int | None,
+    sent_in: int | None,
+    sent_at: datetime | None,
+    rejections: int | None,
+    is_marked: bool | None,
+) -> bytes:
+    """A row of the snapshot as it travels, but for whose it is."""
+    at = None if sent_at is None else (sent_at - _EPOCH) // _MICROSECOND
+    return orjson.dumps((item_ids, op, fingerprint, sent_in, at, rejections, is_marked))
+
+
+def unpacked(rows: Iterable[Sequence[Any]]) -> Iterator[Meeting]:
+    """Rows of `schemas.MEETING` as they come from Spark."""
+    for *where, listed, told, text, reason in rows:
+        item_ids, scores = (None, None) if listed is None else orjson.loads(listed)
+        was = _NOT_TOLD
+        if told is not None:
+            item_ids, op, fingerprint, sent_in, at, *rest = orjson.loads(told)
+            was = (op, fingerprint, sent_in, None if at is None else _EPOCH + at * _MICROSECOND, *rest)
+        yield Meeting._make((*where, item_ids, scores, text, reason, *was))

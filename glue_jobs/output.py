@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
@@ -31,7 +32,7 @@ from glue_jobs.batch_lines import REPEATED_KEY
 from glue_jobs.columns import plain
 from glue_jobs.decorate import Catalogue
 from glue_jobs.delta import Verdict
-from glue_jobs.meeting import Meeting
+from glue_jobs.meeting import Meeting, unpacked
 from glue_jobs.schemas import WRITTEN
 from glue_jobs.story import Narrator, Story
 from glue_jobs.tell import Teller, TellPlan, figure_names
@@ -139,7 +140,7 @@ def _write_partition(
 def rows_of(batches: Iterable[pa.RecordBatch]) -> Iterator[Meeting]:
     """The MEETING rows of some batches, one by one."""
     for batch in batches:
-        yield from map(Meeting._make, zip(*map(plain, batch.columns), strict=True))
+        yield from unpacked(zip(*map(plain, batch.columns), strict=True))
 
 
 def _attempt() -> str:
@@ -159,7 +160,7 @@ def write_users(rows: Iterable[Meeting], plan: WritePlan, catalogue: Catalogue, 
         What was written, for `together`.
     """
     task = _Task(plan, catalogue, name)
-    for user_id, his in groupby(rows, key=lambda row: row.user_id):
+    for user_id, his in groupby(rows, key=attrgetter("user_id")):
         seen = map(task.count_line, his)
         if user_id is None:
             for _ in seen:
@@ -217,10 +218,7 @@ class _Task:
 
     def tell(self, user_id: str, rows: list[Meeting]) -> None:
         """Decide about one user and write what follows."""
-        telling = self._teller.tell(user_id, rows)
-        for figure, count in telling.counts.items():
-            if count:
-                self._counts[figure] += count
+        telling = self._teller.tell(user_id, rows, self._counts)
         self._narrator.note(user_id, telling)
         is_clear = telling.verdict is Verdict.CLEARED
         files = self._clears if is_clear else self._told

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
+from typing import NamedTuple
 
 from glue_jobs.config import Merge
 
 
-@dataclass(frozen=True, slots=True)
-class RankedList:
+class RankedList(NamedTuple):
     """One answer of the recommender that reaches a user.
 
     Attributes:
@@ -32,6 +31,8 @@ def merge(lists: Sequence[RankedList], policy: Merge) -> list[str]:
         policy: ``roundRobin`` takes the best of each in turn, ``concatenate`` one list after the other,
             ``score`` the highest score first; what has no score follows, in turn.
     """
+    if len(lists) == 1 and policy != "score":
+        return list(dict.fromkeys(lists[0].item_ids))
     if policy == "concatenate":
         ranked = [item for one in lists for item in one.item_ids]
     else:

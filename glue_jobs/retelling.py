@@ -6,6 +6,7 @@ What comes of it is only worth something where it is what the run left: see `agr
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -192,7 +193,7 @@ def retell(
     known = _known_items(run, connector, before.committed.pointer)
     catalogue = replace(wanted.catalogue(pieces, scored=lists.include_scores), known=known)
     plan = tell_plan(run, connector, before.committed)
-    telling = Teller(plan, catalogue).tell(user_id, [*found.meetings, *_meeting(user_id, before.told)])
+    telling = Teller(plan, catalogue).tell(user_id, [*found.meetings, *_meeting(user_id, before.told)], Counter())
     unknown = [item for item in telling.items if catalogue.is_read and catalogue.lacks_metadata(item)]
     left_out = Shortlister(plan.lists, catalogue).left_out(found.meetings)
     scores = best_scores([RankedList(one.item_ids or [], one.scores) for one in found.meetings])

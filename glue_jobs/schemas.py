@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from pyspark.sql import types as T  # noqa: N812 - the field's own short name
 
-_IDS = T.ArrayType(T.StringType())
-
 # Where a line stood: by (file, block, row) lines sort as they stand in their files. `block` is the offset
 # of the split in bytes, `row` counts up within it.
 POSITION = [
@@ -18,14 +16,14 @@ POSITION = [
 ]
 
 # One line of batch inference, read. kind: good, failed (by the recommender) or broken (unreadable); `key` is
-# the id of the user or item it answers for, `text` the line itself unless good.
+# the id of the user or item it answers for, `list` its items and their scores (`meeting.packed_list`), `text` the
+# line itself unless good.
 # Source: Amazon Personalize developer guide, "Batch inference job output examples", read 2026-11-21.
 BATCH_LINE = T.StructType(
     [
         T.StructField("kind", T.StringType()),
         T.StructField("key", T.StringType()),
-        T.StructField("itemIds", _IDS),
-        T.StructField("scores", T.ArrayType(T.DoubleType())),
+        T.StructField("list", T.BinaryType()),
         T.StructField("text", T.StringType()),
         T.StructField("reason", T.StringType()),
         *POSITION,
@@ -49,24 +47,14 @@ ITEM = T.StructType(
     ]
 )
 
-# One user of the committed snapshot: what the destination was last told. A null fingerprint: not known.
-USER = T.StructType(
-    [
-        T.StructField("userId", T.StringType()),
-        T.StructField("op", T.StringType()),
-        T.StructField("itemIds", _IDS),
-        T.StructField("fingerprint", T.LongType()),
-        T.StructField("sentIn", T.IntegerType()),
-        T.StructField("sentAt", T.TimestampType()),
-        T.StructField("rejections", T.IntegerType()),
-        T.StructField("isMarked", T.BooleanType()),
-    ]
-)
+# One user of the committed snapshot, and what the destination was last told (`meeting.packed_told`).
+USER = T.StructType([T.StructField("userId", T.StringType()), T.StructField("told", T.BinaryType())])
 
 # What meets at a user: his row of the snapshot (kind "told"), his lists of today, each a line of the batch or
 # derived from one by the mapping (rank orders them), and the items he is not to get ("excluded", in queryItemId).
 # kind: told, list, failed, broken, unmatched, excluded, or, for what stands for no user and is there only to be
 # counted, line, duplicate, mappingBroken or excludeBroken. `isLine` marks the rows that are a line of the batch.
+# `list` and `told` are packed: see `meeting`.
 MEETING = T.StructType(
     [
         T.StructField("userId", T.StringType()),
@@ -75,16 +63,10 @@ MEETING = T.StructType(
         T.StructField("rank", T.LongType()),
         *POSITION,
         T.StructField("queryItemId", T.StringType()),
-        T.StructField("itemIds", _IDS),
-        T.StructField("scores", T.ArrayType(T.DoubleType())),
+        T.StructField("list", T.BinaryType()),
+        T.StructField("told", T.BinaryType()),
         T.StructField("text", T.StringType()),
         T.StructField("reason", T.StringType()),
-        T.StructField("op", T.StringType()),
-        T.StructField("fingerprint", T.LongType()),
-        T.StructField("sentIn", T.IntegerType()),
-        T.StructField("sentAt", T.TimestampType()),
-        T.StructField("rejections", T.IntegerType()),
-        T.StructField("isMarked", T.BooleanType()),
     ]
 )
 

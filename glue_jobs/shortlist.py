@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from glue_jobs.config import Merge, Recommendations
 from glue_jobs.decorate import Catalogue
@@ -54,8 +54,7 @@ def rules_of(lists: Recommendations) -> ListRules:
     )
 
 
-@dataclass(frozen=True)
-class Shortlist:
+class Shortlist(NamedTuple):
     """A user's final list.
 
     Attributes:
@@ -67,8 +66,7 @@ class Shortlist:
     query_item_ids: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
+class _Said(NamedTuple):
     """What is said of a user: his rows, and each item's highest score, where anyone asks for it."""
 
     rows: Sequence[Meeting]
@@ -93,16 +91,19 @@ class Shortlister:
 
         Args:
             rows: Everything said of him, in the order of his items.
-            counts: His figures, all still 0; added to.
+            counts: The run's figures; added to.
         """
         lists = _lists(rows, counts)
         if not lists:
             return None
         said = _Said(rows, best_scores(lists) if self._needs_scores else {})
+        unknown_before = counts["itemsWithoutMetadata"]
         ranked = self._left_in(merge(lists, self._rules.merge), said, counts)
         item_ids = self._filled(ranked[: self._rules.max_items], said, counts)
-        judged = len(item_ids) if self._rules.keeps_unknown_items else len(ranked) + counts["itemsWithoutMetadata"]
-        counts["itemsRanked"] += judged
+        if self._rules.keeps_unknown_items:
+            counts["itemsRanked"] += len(item_ids)
+        else:
+            counts["itemsRanked"] += len(ranked) + counts["itemsWithoutMetadata"] - unknown_before
         if self._counts_unknown:
             counts["itemsWithoutMetadata"] += self._catalogue.lacking_metadata(item_ids)
         scores = [said.best.get(item) for item in item_ids] if self._catalogue.scored else None
@@ -192,6 +193,8 @@ def _excluded(items: Sequence[str], said: _Said) -> Collection[str | None]:
 def _lists(rows: Sequence[Meeting], counts: Counter[str]) -> list[RankedList]:
     """The user's lists in order: one a mapped item, or, of several lines made for himself, the first one."""
     found = [RankedList(row.item_ids or [], row.scores, row.query_item_id) for row in rows if row.kind == "list"]
+    if len(found) < 2:
+        return found
     first: dict[str | None, RankedList] = {}
     for one in found:
         first.setdefault(one.query_item_id, one)

@@ -9,9 +9,13 @@ from pyspark.sql import DataFrame, SparkSession
 
 from connectors.contract.manifest import PartFile
 from connectors.contract.storage import Storage
+from glue_jobs.columns import plain
+from glue_jobs.meeting import packed_told
 from glue_jobs.schemas import USER
 from glue_jobs.state import Committed
 from glue_jobs.tables import USER_ARROW, read_table
+
+_ROWS_A_BATCH = 10_000
 
 
 def read_snapshot(spark: SparkSession, storage: Storage, committed: Committed) -> DataFrame:
@@ -29,7 +33,15 @@ def read_snapshot(spark: SparkSession, storage: Storage, committed: Committed) -
     def rows(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
         for batch in batches:
             for text in batch.column(0).to_pylist():
-                yield from read_table(storage, PartFile.model_validate_json(text), USER_ARROW).to_batches()
+                table = read_table(storage, PartFile.model_validate_json(text), USER_ARROW)
+                yield from map(_packed, table.to_batches(_ROWS_A_BATCH))
 
     listed = spark.createDataFrame([(file.to_json(),) for file in files], "file string")
     return listed.repartition(len(files)).mapInArrow(rows, USER)
+
+
+def _packed(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Rows of a snapshot's file as USER."""
+    users, *told = batch.columns
+    packed = pa.array(list(map(packed_told, *map(plain, told))), pa.binary())
+    return pa.RecordBatch.from_arrays([users, packed], names=USER.names)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import cast
+from typing import NamedTuple, cast
 
 from connectors.base import ChangePolicy
 from glue_jobs import shortlist
@@ -54,8 +54,7 @@ class TellPlan:
     is_full: bool = False
 
 
-@dataclass(frozen=True)
-class Telling:
+class Telling(NamedTuple):
     """What comes of one user.
 
     Attributes:
@@ -65,7 +64,6 @@ class Telling:
         was: His row of the baseline: what is remembered when a clear is withheld.
         items: His list of today; none in the holdout.
         changed: The fields of his record that differ, where that is known.
-        counts: Figures of the run that he adds to.
     """
 
     verdict: Verdict | None
@@ -74,7 +72,6 @@ class Telling:
     was: Told | None = None
     items: Sequence[str] = ()
     changed: Sequence[str] = ()
-    counts: Counter[str] = field(default_factory=Counter)
 
 
 class Teller:
@@ -85,18 +82,18 @@ class Teller:
         self._shortlister = Shortlister(plan.lists, catalogue)
         self._of_holdout = holdout_fingerprint(plan.settings)
 
-    def tell(self, user_id: str, rows: Sequence[Meeting]) -> Telling:
+    def tell(self, user_id: str, rows: Sequence[Meeting], counts: Counter[str]) -> Telling:
         """What one user is told.
 
         Args:
             rows: Everything said of him, in the order of his items.
+            counts: The run's figures; added to.
         """
-        counts: Counter[str] = Counter()
         final = self._shortlister.shortlist(rows, counts)
         told = next((self._told(user_id, row) for row in rows if row.kind == "told"), None)
         if final is None and told is None:
             counts["usersWithoutList"] += any(row.kind != "excluded" for row in rows)
-            return Telling(None, counts=counts)
+            return Telling(None)
         now = self._now(user_id, final) if final else None
         verdict = self._verdict(user_id, now, told, rows)
         counts["users"] += now is not None
@@ -107,7 +104,7 @@ class Teller:
         items = now.item_ids if now and now.op == "upsert" else ()
         changed = self._changed(verdict, final, told)
         line = self._line(user_id, verdict, final, told, changed)
-        return Telling(verdict, line, kept, told, items, changed, counts)
+        return Telling(verdict, line, kept, told, items, changed)
 
     def _now(self, user_id: str, final: Shortlist) -> Now:
         """What he would be told: his list, or that he gets none."""
@@ -117,13 +114,13 @@ class Teller:
 
     def _verdict(self, user_id: str, now: Now | None, told: Told | None, rows: Sequence[Meeting]) -> Verdict:
         plan = self._plan
-        has_failed = any(row.kind in ("failed", "broken") for row in rows)
+        has_failed = now is None and any(row.kind in ("failed", "broken") for row in rows)
         due = told is not None and is_due(user_id, told.sent_at, plan.at, plan.rules.refresh_after_days)
         return decide(now, told, plan.rules, has_failed=has_failed, is_due=due)
 
     def _mark(self, final: Shortlist) -> int:
         plan = self._plan
-        return fingerprint(final.item_ids, self._catalogue.entry, plan.settings, plan.policy, final.scores)
+        return fingerprint(self._catalogue.entries(final.item_ids), plan.settings, plan.policy, final.scores)
 
     def _told(self, user_id: str, row: Meeting) -> Told:
         """His row of the baseline: as it stands, or unknown where nothing confirms it."""
@@ -152,7 +149,7 @@ class Teller:
             return told
         if _looks_further(plan.policy, made_by) or not self._holds_known_items(told):
             return told
-        return replace(told, fingerprint=self._known_mark(told, plan.policy))
+        return told._replace(fingerprint=self._known_mark(told, plan.policy))
 
     def _holds_known_items(self, told: Told) -> bool:
         """Whether the committed run's items are still those his list was sent with: its fingerprint tells."""
@@ -162,7 +159,7 @@ class Teller:
         return told.is_known and told.fingerprint == self._known_mark(told, made_by)
 
     def _known_mark(self, told: Told, policy: ChangePolicy) -> int:
-        return fingerprint(told.item_ids, self._catalogue.known_entry, self._plan.settings, policy)
+        return fingerprint(self._catalogue.known_entries(told.item_ids), self._plan.settings, policy)
 
     def _line(
         self, user_id: str, verdict: Verdict, final: Shortlist | None, told: Told | None, changed: Sequence[str]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from connectors.contract import layout
 from connectors.contract.held import GuardReading, Held, hold
 from connectors.contract.manifest import PartFile, Pointer
@@ -47,7 +45,7 @@ def _write(run: JobRun, connector: str, tell: TellPlan, pointer: Pointer) -> tup
         writer = SnapshotWriter(run.storage, f"{folder}/wipe-{number:05d}.parquet")
         for row in read_table(run.storage, file, USER_ARROW).select(["userId", "isMarked"]).to_pylist():
             parts.write(clear_line(row["userId"]))
-            writer.write(row["userId"], replace(cleared, is_marked=bool(row["isMarked"])))
+            writer.write(row["userId"], cleared._replace(is_marked=bool(row["isMarked"])))
             users += 1
         rows += writer.close()
     return Files(parts.close(), rows, parts.digest), users

@@ -34,7 +34,7 @@ BOTH = catalogue(_1=LAMP, _2=SCARF)
 
 
 def mark(items, of=BOTH, policy=EXACT, settings=b"s", scores=None):
-    return fingerprint(items, of.entry, settings, policy, scores)
+    return fingerprint(of.entries(items), settings, policy, scores)
 
 
 def test_an_item_is_its_id_and_the_listed_fields_in_order_with_nulls():

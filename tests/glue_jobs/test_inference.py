@@ -9,6 +9,7 @@ from glue_jobs.batch_lines import BatchLine, parse_batch_line
 from glue_jobs.dry import DryStorage
 from glue_jobs.errors import ConfigError, NoInputError
 from glue_jobs.inference import batch_row, find_batch, read_batch
+from glue_jobs.meeting import packed_list
 
 IDS = st.text(min_size=1, max_size=40).filter(lambda text: text.isprintable())
 
@@ -167,8 +168,8 @@ def test_lines_of_several_files_are_read_with_their_place(spark, tmp_path):
     (tmp_path / "b.out").write_text('{"input":{"userId":"3"},"error":"x"}')
     uris = [f"file://{tmp_path}/{name}" for name in ("a.out", "b.out")]
     rows = read_batch(spark, uris, "userId").orderBy("file", "block", "row").collect()
-    assert [(row.file, row.kind, row.key, row.itemIds, row.text) for row in rows] == [
-        ("a.out", "good", "1", ["2"], None),
+    assert [(row.file, row.kind, row.key, row.list, row.text) for row in rows] == [
+        ("a.out", "good", "1", packed_list(["2"], None), None),
         ("a.out", "broken", None, None, '{"broken'),
         ("b.out", "failed", "3", None, '{"input":{"userId":"3"},"error":"x"}'),
     ]
@@ -182,5 +183,12 @@ def test_a_score_beyond_any_float_counts_as_no_scores():
 
 def test_scores_that_nobody_asks_for_are_left_behind():
     line = b'{"input":{"userId":"1"},"output":{"recommendedItems":["2"],"scores":[0.5]}}'
-    assert batch_row(line, "userId")[3] == [0.5]
-    assert batch_row(line, "userId", keeps_scores=False)[:4] == ("good", "1", ["2"], None)
+    assert batch_row(line, "userId")[:3] == ("good", "1", packed_list(["2"], [0.5]))
+    assert batch_row(line, "userId", keeps_scores=False)[:3] == ("good", "1", packed_list(["2"], None))
+
+
+@pytest.mark.parametrize("key", ['"\\ud800"', '"1"'])
+def test_half_a_surrogate_pair_is_no_id(key):
+    """Nothing that is written in UTF-8 could hold it."""
+    line = f'{{"input":{{"userId":{key}}},"output":{{"recommendedItems":["2","\\ud800"]}}}}'.encode()
+    assert batch_row(line, "userId")[0] == "broken"

@@ -1,6 +1,7 @@
 """One user at a time, without Spark: what he is told under each rule."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -50,13 +51,13 @@ def listed(*items, query=None, scores=None, kind="list"):
 
 
 def told(*items, shop=SHOP, policy=EXACT, settings=b"s", **changes):
-    mark = fingerprint(items, catalogue(shop).entry, settings, policy)
+    mark = fingerprint(catalogue(shop).entries(items), settings, policy)
     row = NOTHING._replace(kind="told", op="upsert", item_ids=list(items), fingerprint=mark, sent_in=1, sent_at=AT)
     return row._replace(**changes)
 
 
-def tell(user_id, rows, of_run, of):
-    return Teller(of_run, of).tell(user_id, rows)
+def tell(user_id, rows, of_run, of, counts=None):
+    return Teller(of_run, of).tell(user_id, rows, Counter() if counts is None else counts)
 
 
 def verdict(*rows, of=None, **changes):
@@ -111,7 +112,7 @@ def test_a_changed_policy_sends_nobody_by_itself_unless_it_looks_further(was, no
 
 def test_a_changed_policy_keeps_the_row_in_its_own_terms():
     telling = tell("ann", [listed("2", "1"), told("1", "2")], plan(policy=SET, previous_policy=EXACT), catalogue())
-    assert telling.kept.fingerprint == fingerprint(["1", "2"], catalogue().entry, b"s", SET)
+    assert telling.kept.fingerprint == fingerprint(catalogue().entries(["1", "2"]), b"s", SET)
 
 
 def test_without_the_items_of_the_last_run_a_change_is_sent_whole():
@@ -181,12 +182,12 @@ def test_mapped_items_are_left_out_also_those_without_a_list():
 
 
 def test_items_without_metadata_are_kept_or_dropped_and_the_list_is_filled_from_the_next():
-    rows = listed("9", "1", "8", "2", "3")
-    kept = tell("ann", [rows], plan(lists=ListRules(max_items=2)), catalogue())
-    dropped = tell("ann", [rows], plan(lists=DROPS), catalogue())
+    rows, counts, of_others = listed("9", "1", "8", "2", "3"), Counter(), Counter(itemsRanked=5)
+    kept = tell("ann", [rows], plan(lists=ListRules(max_items=2)), catalogue(), counts)
+    dropped = tell("ann", [rows], plan(lists=DROPS), catalogue(), of_others)
     assert [item["itemId"] for item in json.loads(kept.line)["recommendations"]] == ["9", "1"]
     assert [item["itemId"] for item in json.loads(dropped.line)["recommendations"]] == ["1", "2"]
-    assert (kept.counts["itemsWithoutMetadata"], dropped.counts["itemsWithoutMetadata"]) == (1, 2)
+    assert (counts["itemsWithoutMetadata"], of_others["itemsWithoutMetadata"], of_others["itemsRanked"]) == (1, 2, 10)
 
 
 def test_without_fields_no_item_lacks_metadata():
@@ -194,8 +195,9 @@ def test_without_fields_no_item_lacks_metadata():
 
 
 def test_a_pair_mapped_twice_counts_once():
-    telling = tell("ann", [listed("1", query="7"), listed("2", query="8"), listed("1", query="7")], plan(), catalogue())
-    assert telling.counts["mappingDuplicates"] == 1
+    rows, counts = [listed("1", query="7"), listed("2", query="8"), listed("1", query="7")], Counter()
+    telling = tell("ann", rows, plan(), catalogue(), counts)
+    assert counts["mappingDuplicates"] == 1
     assert json.loads(telling.line)["queryItemIds"] == ["7", "8"]
 
 
@@ -206,9 +208,10 @@ def test_who_is_gone_is_cleared_and_his_row_is_there_both_ways():
 
 
 def test_a_user_of_whom_only_a_failed_line_is_known_is_counted_and_nothing_else():
-    telling = tell("ann", [listed(kind="failed")], plan(), catalogue())
+    counts = Counter()
+    telling = tell("ann", [listed(kind="failed")], plan(), catalogue(), counts)
     assert (telling.verdict, telling.line, telling.kept) == (None, None, None)
-    assert +telling.counts == {"usersWithoutList": 1}
+    assert +counts == {"usersWithoutList": 1}
 
 
 def test_an_unknown_row_that_is_not_sent_stays_unknown():
@@ -223,10 +226,11 @@ MARKED = told("1", op="holdout", item_ids=[], fingerprint=holdout_fingerprint(b"
 
 def test_who_enters_the_holdout_hears_it_once_also_one_who_was_never_told():
     for rows in ([listed("1")], [listed("1"), told("1")]):
-        telling = tell("ann", rows, plan(holdout=EVERYONE), catalogue())
+        counts = Counter()
+        telling = tell("ann", rows, plan(holdout=EVERYONE), catalogue(), counts)
         assert json.loads(telling.line) == {"userId": "ann", "op": "holdout"}
         assert (telling.verdict, telling.kept.op, telling.kept.is_marked) == ("holdout", "holdout", True)
-        assert (telling.counts["holdout"], telling.counts["cleared"], telling.counts["users"]) == (1, 0, 1)
+        assert (counts["holdout"], counts["cleared"], counts["users"]) == (1, 0, 1)
     still = tell("ann", [listed("2"), MARKED], plan(holdout=EVERYONE), catalogue())
     assert (still.verdict, still.line, still.kept.op) == ("holdoutUnchanged", None, "holdout")
 
@@ -268,15 +272,17 @@ def test_a_changed_setting_tells_the_mark_anew_and_a_changed_policy_does_not():
 
 def test_who_is_held_out_and_gone_follows_the_same_setting_as_others():
     assert verdict(MARKED, holdout=EVERYONE) == "gone"
-    cleared = tell("ann", [MARKED], plan(holdout=EVERYONE, rules=Rules(clears_gone=True)), catalogue())
+    counts = Counter()
+    cleared = tell("ann", [MARKED], plan(holdout=EVERYONE, rules=Rules(clears_gone=True)), catalogue(), counts)
     assert json.loads(cleared.line) == {"userId": "ann", "op": "clear"}
-    assert (cleared.was.op, cleared.counts["cleared"], cleared.counts["holdout"]) == ("holdout", 1, 0)
+    assert (cleared.was.op, counts["cleared"], counts["holdout"]) == ("holdout", 1, 0)
 
 
 def test_a_user_of_whom_only_purchases_are_known_is_nobodys_figure():
     bought = NOTHING._replace(kind="excluded", query_item_id="1")
-    telling = tell("ann", [bought], plan(lists=ListRules(excludes_pairs=True)), catalogue())
-    assert (telling.verdict, telling.line, telling.kept, +telling.counts) == (None, None, None, {})
+    counts = Counter()
+    telling = tell("ann", [bought], plan(lists=ListRules(excludes_pairs=True)), catalogue(), counts)
+    assert (telling.verdict, telling.line, telling.kept, +counts) == (None, None, None, {})
 
 
 def test_a_list_that_becomes_too_short_is_told_as_an_empty_one_and_a_new_one_is_not():
