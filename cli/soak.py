@@ -31,7 +31,7 @@ from connectors.contract.manifest import RunManifest
 from connectors.contract.receipts import Fate
 from connectors.contract.storage import LocalStorage
 from connectors.http import Sender
-from glue_jobs.decorate import Catalogue
+from glue_jobs.decorate import Catalogue, upsert_line
 from glue_jobs.writers import PartWriter
 
 RATES = {Fault.THROTTLED: 0.10, Fault.UNAVAILABLE: 0.05, Fault.RESET_AFTER: 0.03, Fault.LATE: 0.02}
@@ -101,7 +101,7 @@ def publish(storage: LocalStorage, records: int) -> tuple[str, RunManifest]:
     parts = PartWriter(storage, lambda number: layout.part("braze", run_id, f"{number:05d}"))
     catalogue = Catalogue(())
     for number in range(records):
-        parts.write(catalogue.upsert_line(user_id(number), item_ids(number)))
+        parts.write(upsert_line(user_id(number), catalogue.items(item_ids(number))))
     files = parts.close()
     manifest = RunManifest(
         job="user_personalization/soak",

@@ -45,7 +45,7 @@ class Piece:
     fits: bool | None = True
 
 
-class _Ready(NamedTuple):
+class Listed(NamedTuple):
     """What lists take of an item, made once.
 
     Attributes:
@@ -110,15 +110,9 @@ class Catalogue:
         """Whether the item has no metadata, or none that the item filter can judge by."""
         return self._ready[item_id].lacks_metadata
 
-    def lacking_metadata(self, item_ids: Sequence[str]) -> int:
-        """How many of some items lack metadata."""
-        ready = self._ready
-        return sum([ready[item_id].lacks_metadata for item_id in item_ids])
-
-    def entries(self, item_ids: Iterable[str]) -> list[bytes]:
-        """Items in a fingerprint."""
-        ready = self._ready
-        return [ready[item_id].entry for item_id in item_ids]
+    def listed(self, item_ids: Iterable[str]) -> list[Listed]:
+        """What a list takes of its items."""
+        return list(map(self._ready.__getitem__, item_ids))
 
     def known_entries(self, item_ids: Iterable[str]) -> list[bytes]:
         """Items in a fingerprint, as the committed run knew them."""
@@ -140,11 +134,9 @@ class Catalogue:
         piece = self.pieces.get(item_id) or self._unknown
         return b'{"itemId":%b,"score":%b%b' % (to_json(item_id), to_json(score), piece.tail)
 
-    def _listed(self, item_ids: Sequence[str], scores: Sequence[float | None] | None) -> list[bytes]:
-        if self.scored:
-            return list(map(self.item, item_ids, scores or [None] * len(item_ids)))
-        ready = self._ready
-        return [ready[item_id].json for item_id in item_ids]
+    def items(self, item_ids: Sequence[str], scores: Sequence[float | None] | None = None) -> list[bytes]:
+        """Items as they stand in a record."""
+        return list(map(self.item, item_ids, scores or [None] * len(item_ids)))
 
     @cached_property
     def _unknown(self) -> Piece:
@@ -152,12 +144,12 @@ class Catalogue:
         return item_piece({}, self.fields)
 
     @cached_property
-    def _ready(self) -> _Kept[_Ready]:
-        def make(item_id: str) -> _Ready:
+    def _ready(self) -> _Kept[Listed]:
+        def make(item_id: str) -> Listed:
             piece = self.pieces.get(item_id)
-            json_of = b'{"itemId":%b%b' % (text_to_json(item_id), (piece or self._unknown).tail)
+            json_of = b'{"itemId":%b%b' % (to_json(item_id), (piece or self._unknown).tail)
             entry = _entry(item_id, piece.hashes if piece else _OF_NULL * len(self.fields))
-            return _Ready(entry, json_of, piece is None or piece.fits is None)
+            return Listed(entry, json_of, piece is None or piece.fits is None)
 
         return _Kept(make)
 
@@ -169,26 +161,28 @@ class Catalogue:
         """Travel without what was made ready here."""
         return {name: value for name, value in vars(self).items() if name in self.__dataclass_fields__}
 
-    def upsert_line(
-        self,
-        user_id: str,
-        item_ids: Sequence[str],
-        scores: Sequence[float | None] | None = None,
-        query_item_ids: Sequence[str] = (),
-        changed: Sequence[str] | None = None,
-        *,
-        ends_holdout: bool = False,
-    ) -> bytes:
-        """The user's SyncRecord as one line of JSON, with its end."""
-        parts = [b'{"userId":', text_to_json(user_id), b',"op":"upsert","recommendations":[']
-        parts += [b",".join(self._listed(item_ids, scores)), b"]"]
-        if query_item_ids:
-            parts += [b',"queryItemIds":', to_json(query_item_ids)]
-        if changed:
-            parts += [b',"changed":', to_json(changed)]
-        if ends_holdout:
-            parts += [b',"endsHoldout":true']
-        return b"".join([*parts, b"}\n"])
+
+def upsert_line(
+    user_id: str,
+    items: Iterable[bytes],
+    query_item_ids: Sequence[str] = (),
+    changed: Sequence[str] = (),
+    *,
+    ends_holdout: bool = False,
+) -> bytes:
+    """The user's SyncRecord as one line of JSON, with its end.
+
+    Args:
+        items: His list's items as they stand in a record.
+    """
+    parts = [b'{"userId":', to_json(user_id), b',"op":"upsert","recommendations":[', b",".join(items), b"]"]
+    if query_item_ids:
+        parts += [b',"queryItemIds":', to_json(query_item_ids)]
+    if changed:
+        parts += [b',"changed":', to_json(changed)]
+    if ends_holdout:
+        parts += [b',"endsHoldout":true']
+    return b"".join([*parts, b"}\n"])
 
 
 def clear_line(user_id: str) -> bytes:
@@ -218,7 +212,7 @@ def fingerprint(
     policies make of one list never agrees: a list that is its own first k is another list under ``exact``.
 
     Args:
-        entries: The list's items, as Catalogue.entries gives them.
+        entries: Of each item of the list: see Listed.
         settings: A hash of every setting that shapes what is sent.
         scores: Where records carry them: one an item.
     """
@@ -275,15 +269,16 @@ def finite(value: Any) -> tuple[Any, int]:
 
 def to_json(data: Any) -> bytes:
     """Compact JSON in UTF-8. Half a surrogate pair is no text and becomes a question mark."""
+    if type(data) is str:
+        return _text_to_json(data)
     return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def text_to_json(text: str) -> bytes:
-    """The same for a text, quicker."""
+def _text_to_json(text: str) -> bytes:
     try:
         return orjson.dumps(text)
     except orjson.JSONEncodeError:  # half a surrogate pair
-        return to_json(text)
+        return orjson.dumps(text.encode("utf-8", "replace").decode())
 
 
 def metadata_fields(item_fields: Iterable[str], *, scored: bool) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from glue_jobs.config import Merge, Recommendations
-from glue_jobs.decorate import Catalogue
+from glue_jobs.decorate import Catalogue, Listed
 from glue_jobs.meeting import Meeting
 from glue_jobs.ranking import RankedList, best_scores, merge
 
@@ -58,10 +58,12 @@ class Shortlist(NamedTuple):
     """A user's final list.
 
     Attributes:
+        items: The same items, as records and fingerprints take them.
         scores: One an item, where records carry them.
     """
 
     item_ids: list[str]
+    items: list[Listed]
     scores: list[float | None] | None
     query_item_ids: list[str]
 
@@ -104,10 +106,12 @@ class Shortlister:
             counts["itemsRanked"] += len(item_ids)
         else:
             counts["itemsRanked"] += len(ranked) + counts["itemsWithoutMetadata"] - unknown_before
+        items = self._catalogue.listed(item_ids)
         if self._counts_unknown:
-            counts["itemsWithoutMetadata"] += self._catalogue.lacking_metadata(item_ids)
+            counts["itemsWithoutMetadata"] += sum([item.lacks_metadata for item in items])
         scores = [said.best.get(item) for item in item_ids] if self._catalogue.scored else None
-        return Shortlist(item_ids, scores, [one.query_item_id for one in lists if one.query_item_id is not None])
+        queries = [one.query_item_id for one in lists if one.query_item_id is not None]
+        return Shortlist(item_ids, items, scores, queries)
 
     def left_out(self, rows: Sequence[Meeting]) -> list[tuple[str, str]]:
         """What was found for a user and is not in his list, as (item id, figure), in the order of the rules.

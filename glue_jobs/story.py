@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from connectors.contract.aliases import alias
 from connectors.contract.run_record import ItemCount, Sample
 from glue_jobs.columns import plain
+from glue_jobs.decorate import upsert_line
 from glue_jobs.delta import Verdict
 from glue_jobs.tell import Telling
 
@@ -29,8 +30,8 @@ _ITEMS_A_TASK = 100
 # Items are counted so many at once: Arrow does it many times faster than one by one.
 _COUNTED_AT_ONCE = 1_000_000
 
-# A user's list → his record as a line of JSON.
-LineOf = Callable[[str, Sequence[str]], bytes]
+# A list → its items as they stand in a record.
+ItemsOf = Callable[[Sequence[str]], Iterable[bytes]]
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,14 @@ _COUNTERS = ("fields", "items", "gained", "lost")
 class Narrator:
     """Takes down the story of one task."""
 
-    def __init__(self, key: bytes, line_of: LineOf) -> None:
+    def __init__(self, key: bytes, items_of: ItemsOf) -> None:
         """Begin.
 
         Args:
             key: What users are named by: see `aliases`.
-            line_of: Makes the record of a user who is told nothing.
+            items_of: For the record of a user who is told nothing.
         """
-        self._key, self._line_of = key, line_of
+        self._key, self._items_of = key, items_of
         self._tallies = {name: _Tally() for name in _COUNTERS}
         self._told, self._unchanged = _Draw(MEASURED), _Draw(_SHOWN_UNCHANGED)
 
@@ -125,7 +126,7 @@ class Narrator:
                 "user": name,
                 "verdict": telling.verdict,
                 "before": list(telling.was.item_ids) if telling.was else None,
-                "record": (telling.line or self._line_of(user_id, telling.items)).decode(),
+                "record": (telling.line or upsert_line(user_id, self._items_of(telling.items))).decode(),
             }
             for name, (user_id, telling) in draw.drawn()
         ]

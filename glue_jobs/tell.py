@@ -21,6 +21,7 @@ from glue_jobs.decorate import (
     fingerprint,
     holdout_fingerprint,
     holdout_line,
+    upsert_line,
 )
 from glue_jobs.delta import UPSERTS, Now, Op, Rules, Told, Verdict, baseline, decide, is_due, remember
 from glue_jobs.holdout import Holdout
@@ -120,7 +121,7 @@ class Teller:
 
     def _mark(self, final: Shortlist) -> int:
         plan = self._plan
-        return fingerprint(self._catalogue.entries(final.item_ids), plan.settings, plan.policy, final.scores)
+        return fingerprint([item.entry for item in final.items], plan.settings, plan.policy, final.scores)
 
     def _told(self, user_id: str, row: Meeting) -> Told:
         """His row of the baseline: as it stands, or unknown where nothing confirms it."""
@@ -171,9 +172,10 @@ class Teller:
             return holdout_line(user_id)
         if verdict not in UPSERTS or final is None:
             return None
-        listed = (final.item_ids, final.scores, final.query_item_ids)
+        scored = self._catalogue.scored
+        items = self._catalogue.items(final.item_ids, final.scores) if scored else [item.json for item in final.items]
         ends_holdout = told is not None and told.is_marked
-        return self._catalogue.upsert_line(user_id, *listed, changed, ends_holdout=ends_holdout)
+        return upsert_line(user_id, items, final.query_item_ids, changed, ends_holdout=ends_holdout)
 
     def _changed(self, verdict: Verdict, final: Shortlist | None, told: Told | None) -> Sequence[str]:
         """The fields whose values differ from what was acknowledged; none where that is not known for sure."""

@@ -18,6 +18,7 @@ from glue_jobs.decorate import (
     holdout_line,
     item_piece,
     types_of,
+    upsert_line,
 )
 
 FIELDS = ("name", "price")
@@ -34,7 +35,7 @@ BOTH = catalogue(_1=LAMP, _2=SCARF)
 
 
 def mark(items, of=BOTH, policy=EXACT, settings=b"s", scores=None):
-    return fingerprint(of.entries(items), settings, policy, scores)
+    return fingerprint([one.entry for one in of.listed(items)], settings, policy, scores)
 
 
 def test_an_item_is_its_id_and_the_listed_fields_in_order_with_nulls():
@@ -60,7 +61,7 @@ def test_fields_of_any_name_and_type_are_carried_as_they_are():
 
 
 def test_a_record_is_put_together_from_its_items_pieces():
-    line = BOTH.upsert_line("ann", ["2", "1"], query_item_ids=["7"], changed=["price"])
+    line = upsert_line("ann", BOTH.items(["2", "1"]), query_item_ids=["7"], changed=["price"])
     record = SyncRecord.model_validate_json(line)
     assert (record.user_id, record.query_item_ids, record.changed) == ("ann", ["7"], ["price"])
     assert [item["name"] for item in record.recommendations] == ["Scarf", "Lamp"]
@@ -75,7 +76,7 @@ def test_a_tombstone_is_a_record_of_its_own():
 def test_a_holdout_is_a_record_of_its_own_and_so_is_its_end():
     held_out = SyncRecord.model_validate_json(holdout_line('a"b'))
     assert (held_out.user_id, held_out.op) == ('a"b', "holdout")
-    assert SyncRecord.model_validate_json(BOTH.upsert_line("ann", ["1"], ends_holdout=True)).ends_holdout
+    assert SyncRecord.model_validate_json(upsert_line("ann", BOTH.items(["1"]), ends_holdout=True)).ends_holdout
     assert holdout_fingerprint(b"s") != holdout_fingerprint(b"t")
 
 
@@ -84,14 +85,14 @@ TEXT = st.text(min_size=1).filter(lambda text: text.isprintable())
 
 @given(user=TEXT, name=st.text(), queries=st.lists(TEXT, max_size=3))
 def test_any_text_makes_one_line_that_reads_back(user, name, queries):
-    line = catalogue(("name",), _1={"name": name}).upsert_line(user, ["1"], query_item_ids=queries)
+    line = upsert_line(user, catalogue(("name",), _1={"name": name}).items(["1"]), query_item_ids=queries)
     record = SyncRecord.model_validate_json(line)
     assert (record.user_id, record.recommendations[0]["name"], record.query_item_ids or []) == (user, name, queries)
     assert line.count(b"\n") == 1
 
 
 def test_half_a_surrogate_pair_is_no_text_and_stops_nothing():
-    line = catalogue(("name",), _1={"name": "\ud800"}).upsert_line("\udfff", ["1"])
+    line = upsert_line("\udfff", catalogue(("name",), _1={"name": "\ud800"}).items(["1"]))
     assert SyncRecord.model_validate_json(line).user_id == "?"
     assert mark(["\ud800"]) != mark(["?"])
 
@@ -159,7 +160,7 @@ def test_numbers_that_json_cannot_hold_become_null_and_are_counted(value, kept, 
 def test_a_catalogue_travels_without_what_it_made_ready_and_makes_the_same_again():
     scored = catalogue(scored=True, _1=LAMP)
     for one in (BOTH, scored):
-        before = one.upsert_line("ann", ["1", "9"]), mark(["1", "9"], one)
+        before = one.items(["1", "9"]), mark(["1", "9"], one)
         copy = pickle.loads(pickle.dumps(one))  # noqa: S301 - our own
         assert copy == one and set(vars(copy)) == set(one.__dataclass_fields__)
-        assert (copy.upsert_line("ann", ["1", "9"]), mark(["1", "9"], copy)) == before
+        assert (copy.items(["1", "9"]), mark(["1", "9"], copy)) == before
