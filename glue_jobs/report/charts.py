@@ -12,7 +12,7 @@ _LEAST = 1.5
 
 def meter(part: float, whole: float) -> Markup:
     """How much of a whole, as a bar."""
-    share = min(100.0, 100 * part / whole) if whole > 0 else 0.0
+    share = min(100.0, max(0.0, 100 * part / whole)) if whole > 0 else 0.0
     return tag("span", tag("span", class_="fill", style=f"width:{share:.1f}%"), class_="bar", aria_hidden="true")
 
 
@@ -24,7 +24,7 @@ def bars(values: Sequence[tuple[float, bool]]) -> Markup:
     """
     slots, most = max(_SLOTS, len(values)), max((value for value, _ in values), default=0)
     drawn = [
-        _bar(place, value / most if most else 0.0, is_true, is_last=place == len(values) - 1)
+        _bar(place, max(0.0, value / most) if most > 0 else 0.0, is_true, is_last=place == len(values) - 1)
         for place, (value, is_true) in enumerate(values)
     ]
     box = f"0 0 {slots * _WIDTH} {_HEIGHT}"

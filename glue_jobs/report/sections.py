@@ -287,7 +287,7 @@ def _price(found: Estimate, records: int) -> str:
     if found.minutes is None:
         rate = "the destination names no rate"
     else:
-        rate = "less than a minute" if found.minutes < 1 else f"about {words.number(round(found.minutes))} min"
+        rate = "less than a minute" if found.minutes < 1 else f"about {found.minutes:,.0f} min"
         rate = f"{rate} at the destination's own rate"
     units = f", {words.many(sum(found.units.values()), 'unit')} billed" if found.units else ""
     return f"{words.many(found.requests, 'request')}, {rate}{units}.{basis}"
