@@ -78,6 +78,7 @@ def _without_incubator(home: Path) -> Path:
 
 
 def _submit_arguments(environ: Mapping[str, str]) -> str:
+    java_options = environ.get("RECSYNC_JAVA_OPTIONS", _QUICK_START)
     conf = {
         "spark.master": "local[*]",
         "spark.driver.host": "127.0.0.1",
@@ -85,7 +86,7 @@ def _submit_arguments(environ: Mapping[str, str]) -> str:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.memory": environ.get("RECSYNC_DRIVER_MEMORY", "2g"),
-        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING.as_uri()} {_QUICK_START}",
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING.as_uri()} {java_options}".strip(),
     }
     settings = [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
     return shlex.join([*settings, "pyspark-shell"])

@@ -66,5 +66,13 @@ def test_spark_stays_on_loopback_and_runs_our_python(tmp_path):
 
 def test_the_logging_that_spark_is_told_to_use_is_there():
     words = shlex.split(environment({})["PYSPARK_SUBMIT_ARGS"])
-    [address] = [word.partition("configurationFile=file://")[2] for word in words if "log4j2" in word]
+    [options] = [word.partition("extraJavaOptions=")[2] for word in words if "log4j2" in word]
+    address = options.split()[0].partition("configurationFile=file://")[2]
     assert Path(address).is_file()
+
+
+@pytest.mark.parametrize(("given", "used"), [({}, "-XX:TieredStopAtLevel=1"), ({"RECSYNC_JAVA_OPTIONS": ""}, None)])
+def test_java_starts_quickly_where_nobody_says_otherwise(given, used):
+    words = shlex.split(environment(given)["PYSPARK_SUBMIT_ARGS"])
+    [options] = [word.partition("extraJavaOptions=")[2].split() for word in words if "log4j2" in word]
+    assert options[1:2] == ([used] if used else [])
