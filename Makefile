@@ -4,7 +4,8 @@ BIN    := .venv/bin
 export SPARK_LOCAL_IP := 127.0.0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults histories soak simulate schemas bench bench-full check fmt lint-template e2e lock clean
+.PHONY: help demo test test-glue6 faults histories soak simulate schemas bench bench-full check fmt lint-template e2e \
+	sbom lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -14,6 +15,9 @@ demo: .venv/.ready ## Two days of recommendations, from batch output to customer
 
 test: .venv/.ready ## Run all tests
 	$(BIN)/python -m pytest
+
+test-glue6: .tools/glue6/.ready ## Run the job's tests on the other runtime: Spark 4.1 and Python 3.13, as in Glue 6.0
+	.tools/glue6/bin/python -m pytest tests/glue_jobs tests/model tests/faults
 
 faults: .venv/.ready ## Run the tests of the fault matrix; FULL=1 with its large counts (an hour)
 	RECSYNC_FULL=$(FULL) $(BIN)/python -m pytest -k test_f
@@ -83,6 +87,22 @@ PYTHON_OF_glue ?= python3.11
 	@.tools/$*/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
 	@touch $@
 
+# The project's own lock holds both runtimes.
+PYTHON_OF_glue6 ?= python3.13
+.tools/glue6/.ready: requirements.lock pyproject.toml
+	@echo "Setting up .tools/glue6 (once; a few minutes, mostly Spark and Java)" >&2
+	@"$(PYTHON_OF_glue6)" -m venv --clear .tools/glue6
+	@.tools/glue6/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@.tools/glue6/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+SHIPPED := functions glue_jobs
+sbom: .tools/sbom/.ready ## List what the functions and the Glue jobs ship with, as CycloneDX, in build/sbom/
+	mkdir -p build/sbom
+	for room in $(SHIPPED); do \
+		.tools/sbom/bin/cyclonedx-py requirements --output-reproducible --pyproject pyproject.toml \
+			--output-file "build/sbom/$$room.cdx.json" "$$room/requirements.lock" || exit 1; done
+
 LOCK := --universal --generate-hashes --no-emit-index-url --no-header --quiet --upgrade
 lock: ## Resolve all locks anew (needs uv)
 	uv pip compile $(LOCK) --extra local --extra dev pyproject.toml -o requirements.lock
@@ -90,6 +110,7 @@ lock: ## Resolve all locks anew (needs uv)
 	uv pip compile $(LOCK) --python-version 3.11 -c requirements.lock glue_jobs/requirements.in -o glue_jobs/requirements.lock
 	uv pip compile $(LOCK) --python-version 3.11 .ci/tools/sam.in -o .ci/tools/sam.lock
 	uv pip compile $(LOCK) --python-version 3.11 .ci/tools/checkov.in -o .ci/tools/checkov.lock
+	uv pip compile $(LOCK) --python-version 3.11 .ci/tools/sbom.in -o .ci/tools/sbom.lock
 	uv pip compile $(LOCK) --python-version 3.11 .ci/tools/glue.in -o .ci/tools/glue.lock
 	uv pip compile $(LOCK) --python-version 3.13 -c requirements.lock .ci/tools/lambda.in -o .ci/tools/lambda.lock
 	uv pip compile $(LOCK) --python-version 3.13 .ci/tools/ministack.in -o .ci/tools/ministack.lock

@@ -101,14 +101,21 @@ class Destination:
     unread: list[tuple[Day, Mapping[str, Any]]] = field(default_factory=list)
 
     def hear(self, run: Committed) -> None:
-        """One run's records. Under onWrite someone reads all there are, the last run's too."""
+        """One run's records."""
+        self.catch_up(run.day)
         sent = [(run.day, record) for record in run.records.values()]
-        heard = sent if run.day.waits_for_receipts else [*self.unread, *sent]
+        heard = sent
         if run.day.waits_for_receipts:
             heard = [(day, record) for day, record in sent if self._arrives(run, record["userId"])]
         for day, record in heard:
             self._take(day, record)
         self.unread = [one for one in sent if one not in heard]
+
+    def catch_up(self, day: Day) -> None:
+        """Under onWrite someone reads all there are, the last run's too."""
+        for earlier, record in () if day.waits_for_receipts else self.unread:
+            self._take(earlier, record)
+        self.unread = []
 
     def _arrives(self, run: Committed, user: str) -> bool:
         fate = run.confirmed.fate(user)
@@ -167,6 +174,7 @@ def test_whoever_may_be_marked_and_has_a_list_is_held_out_or_hears_that_it_ended
     for seed in MODEL_SEEDS:
         destination = Destination()
         for run in model_runs(seed):
+            destination.catch_up(run.day)
             marked = set(destination.marked)
             destination.hear(run)
             for user in marked & read(run.day).lists.keys():
