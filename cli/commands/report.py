@@ -21,6 +21,8 @@ from connectors.contract.storage import Storage, open_storage
 from glue_jobs.report.filing import file_report
 
 LINK_LIFE_S = 3600
+# Without the addressing style botocore names no region in the host of an address that it signs.
+_REGIONAL = {"signature_version": "s3v4", "s3": {"addressing_style": "virtual"}}
 OpenOption = Annotated[bool, typer.Option("--open", help="Show it in a browser; of a folder on S3, a copy.")]
 LinkOption = Annotated[
     bool,
@@ -73,7 +75,7 @@ def open_page(storage: Storage, key: str, voice: Voice) -> None:
 def link_to(address: str) -> str:
     """An https address that shows an object of S3 to whoever has it, for LINK_LIFE_S.
 
-    It is made for the bucket's own region: one for another region would be refused.
+    It is signed for the bucket's own region and names that in the host: one that is sent on to there would be refused.
 
     Raises:
         AwsError: The bucket cannot be asked where it is.
@@ -82,6 +84,6 @@ def link_to(address: str) -> str:
     s3 = aws.client("s3")
     with aws.in_words("s3:ListBucket", f"arn:{s3.meta.partition}:s3:::{bucket}"):
         region = s3.head_bucket(Bucket=bucket)["ResponseMetadata"]["HTTPHeaders"]["x-amz-bucket-region"]
-        there = aws.client("s3", region_name=region, config={"signature_version": "s3v4"})
+        there = aws.client("s3", region_name=region, config=_REGIONAL)
         how = {"Params": {"Bucket": bucket, "Key": key}, "ExpiresIn": LINK_LIFE_S}
         return str(there.generate_presigned_url("get_object", **how))

@@ -58,8 +58,8 @@ def validate(
 
 
 @command(
-    "recsync plan sample/etl_jobs/related_items/similar_items",
-    "recsync plan --detailed-exitcode --output json s3://shop-connector/etl_jobs/user_personalization/for_you",
+    "recsync plan --detailed-exitcode sample/etl_jobs/related_items/similar_items",
+    "recsync plan --output json s3://shop-connector/etl_jobs/user_personalization/for_you",
 )
 def plan(
     folder: Folder,
@@ -103,7 +103,6 @@ def plan(
 
 @command(
     "recsync run sample/etl_jobs/related_items/similar_items",
-    "recsync run --only-users test_profiles.txt sample/etl_jobs/user_personalization/for_you",
     "recsync run --stack recsync s3://shop-connector/etl_jobs/user_personalization/for_you",
 )
 def run(
