@@ -46,7 +46,7 @@ class Source:
 
 
 @contextmanager
-def copy_of(folder: JobFolder, voice: Voice, most_bytes: int = MOST_BYTES) -> Iterator[JobFolder]:
+def copy_of(folder: JobFolder, voice: Voice) -> Iterator[JobFolder]:
     """A job folder with everything that a plan reads; it is gone afterwards.
 
     Raises:
@@ -57,9 +57,9 @@ def copy_of(folder: JobFolder, voice: Voice, most_bytes: int = MOST_BYTES) -> It
     config = load_config(storage)
     sources = list(sources_of(folder, storage, config))
     size_bytes = sum(source.entry.size_bytes for source in sources)
-    if size_bytes > most_bytes:
+    if size_bytes > MOST_BYTES:
         raise UsageError(
-            f"--local would copy {_gigabytes(size_bytes)} of {folder.root}, and at most {_gigabytes(most_bytes)} are; "
+            f"--local would copy {_gigabytes(size_bytes)} of {folder.root}, and at most {_gigabytes(MOST_BYTES)} are; "
             f"plan it where it lies: recsync plan {folder.root}"
         )
     voice.stage(f"copying {len(sources)} object(s), {_gigabytes(size_bytes)}, of {folder.root}")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cli import embedded, remote, show
+from cli import embedded, local_spark, remote, show
 from cli import run as work
 from cli.console import Output, Voice
 from cli.options import (
@@ -163,6 +163,7 @@ def _check_place(job: JobFolder, *, stack: str | None, attach: str | None, local
 
 
 def _planned_on_copy(job: JobFolder, asked: RunArguments, voice: Voice) -> RunRecord:
+    local_spark.java_home(os.environ)  # so that nothing is copied where nothing can be planned
     from cli.copied import copy_of
 
     with copy_of(job, voice) as copy:
