@@ -29,7 +29,6 @@ from glue_jobs.approval import read_plan
 from glue_jobs.arguments import RunArguments
 
 _CHANGES = 6
-_ATTACHED = "--attach goes back to a run as it was started; give it without --full, --plan and --only-users"
 _NO_LOCAL_RUN = (
     "a run has no --local: the folder on S3 knows nothing of what a copy commits, and its next run would send that "
     "again; look with: recsync plan --local {folder}, then: recsync run {folder}"
@@ -78,17 +77,15 @@ def plan(
 ) -> None:
     """Say what a run would do: who is told what, what it costs, what the guards say. Writes nothing but the plan.
 
-    Of a folder on S3 the Glue job makes it that was deployed; Ctrl-C leaves that running.
+    Of a folder on S3 the deployed Glue job makes the plan; Ctrl-C leaves that running.
     """
     voice, job = Voice(output, quiet, no_color), work.any_folder(folder)
     _check_place(job, stack=stack, attach=attach, local=local)
-    if attach and full:
-        raise work.UsageError(_ATTACHED)
-    asked = RunArguments(is_full=full, is_plan=True)
+    _check_attached(attach, full)
     if local:
-        record = _planned_on_copy(job, asked, voice)
+        record = _planned_on_copy(job, voice, is_full=full)
     elif job.is_on_s3:
-        record = _ended_on_glue(job, asked, voice, stack=stack, attach=attach)
+        record = _ended_on_glue(job, RunArguments(is_full=full, is_plan=True), voice, stack=stack, attach=attach)
     else:
         record = work.run_job(job, voice, is_full=full, is_plan=True).record
     for one in record.connectors:
@@ -123,7 +120,8 @@ def run(
 ) -> None:
     """Compute what changed and publish it, on Spark on this machine. What a guard holds waits for `recsync approve`.
 
-    Of a folder on S3 the Glue job runs that was deployed; Ctrl-C leaves that running.
+    Of a folder on S3 the deployed Glue job runs; Ctrl-C leaves that running.
+
     With --only-users the users of a file are told their whole lists, as a trial: nothing is committed, nobody cleared.
     """
     voice, job = Voice(output, quiet, no_color), work.any_folder(folder)
@@ -132,8 +130,7 @@ def run(
         raise work.UsageError(_NO_LOCAL_RUN.format(folder=shlex.quote(folder)))
     if only_users and (full or plan_id):
         raise work.UsageError("--only-users commits nothing; give it without --full and --plan")
-    if attach and (full or plan_id or only_users):
-        raise work.UsageError(_ATTACHED)
+    _check_attached(attach, full, plan_id, only_users)
     users = work.users_of(only_users) if only_users else None
     plan = read_plan(open_storage(job.root), plan_id) if plan_id else None
     if job.is_on_s3:
@@ -162,12 +159,22 @@ def _check_place(job: JobFolder, *, stack: str | None, attach: str | None, local
         raise work.UsageError("--local needs no Glue job; give it without --stack and --attach")
 
 
-def _planned_on_copy(job: JobFolder, asked: RunArguments, voice: Voice) -> RunRecord:
+def _check_attached(attach: str | None, *asked: object) -> None:
+    """A run that was started goes on as it was asked for.
+
+    Raises:
+        UsageError: More is asked for now.
+    """
+    if attach and any(asked):
+        raise work.UsageError("--attach goes back to a run as it is; give it without --full, --plan and --only-users")
+
+
+def _planned_on_copy(job: JobFolder, voice: Voice, *, is_full: bool) -> RunRecord:
     local_spark.java_home(os.environ)  # so that nothing is copied where nothing can be planned
     from cli.copied import copy_of
 
     with copy_of(job, voice) as copy:
-        return work.run_job(copy, voice, is_full=asked.is_full, is_plan=True).record
+        return work.run_job(copy, voice, is_full=is_full, is_plan=True).record
 
 
 def _ended_on_glue(

@@ -143,9 +143,8 @@ def recsync(stack: Deployed, tmp_path: Path, monkeypatch, capsys):
     def type_in(*words: str) -> tuple[int, Any]:
         monkeypatch.setattr(sys, "argv", ["recsync", *words, "--output", "json"])
         code = main._exit_code()
-        said = capsys.readouterr()
-        assert said.out, said.err
-        return code, json.loads(said.out)
+        out = capsys.readouterr().out
+        return code, json.loads(out) if out else None
 
     yield type_in
     stores._s3.cache_clear()
