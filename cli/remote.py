@@ -108,19 +108,22 @@ def result_of(remote: Remote, run_id: str, voice: Voice, *, is_plan: bool, clock
         GlueRunError: It left no record, or found nothing to run on.
         StillRunningError: Nobody waits any more; the run goes on.
     """
-    run = remote.job.look(run_id)
-    asked = asked_of(run, remote, is_plan=is_plan)
+    back = remote.attach_command(run_id, is_plan=is_plan)
     try:
+        run = remote.job.look(run_id)
+        asked = asked_of(run, remote, is_plan=is_plan)
         run = follow(remote.job, run, voice, clock or time)
     except KeyboardInterrupt as error:
-        raise _still_running("interrupted", 130, remote, run, is_plan=is_plan) from error
+        raise StillRunningError(f"interrupted; run {run_id} goes on, come back to it: {back}", 130) from error
     except AwsError as error:
-        raise _still_running(str(error), 1, remote, run, is_plan=is_plan) from error
+        raise StillRunningError(f"{error}; the run is not stopped by that, come back to it: {back}", 1) from error
     seconds = ((run.ended_at or run.started_at) - run.started_at).total_seconds()
     voice.stage(f"Glue: {run.state} after {seconds:.0f} s")
     record = started_with(remote.storage, asked.token, is_plan=is_plan, since=run.started_at, until=run.ended_at)
     if record is None:
         raise GlueRunError(_without_record(run, remote))
+    if run.state != "SUCCEEDED" and not record.exit_code:
+        voice.warn(f"Glue says {run.state} ({run.message}), and the run's record that all is done: it is")
     if record.message and not record.connectors:
         raise GlueRunError(record.message, record.exit_code)
     return record
@@ -164,11 +167,6 @@ def held_by(record: RunRecord, storage: Storage) -> list[Held]:
         (one.manifest, newest_held(storage, one.connector)) for one in record.connectors if one.outcome == "held"
     ]
     return [held for manifest, held in waiting if held is not None and held.pointer.manifest == manifest]
-
-
-def _still_running(why: str, exit_code: int, remote: Remote, run: GlueRun, *, is_plan: bool) -> StillRunningError:
-    command = remote.attach_command(run.run_id, is_plan=is_plan)
-    return StillRunningError(f"{why}; run {run.run_id} goes on, come back to it: {command}", exit_code)
 
 
 def _without_record(run: GlueRun, remote: Remote) -> str:

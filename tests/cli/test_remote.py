@@ -269,7 +269,7 @@ def test_a_look_that_fails_leaves_the_run_running_and_names_the_way_back(recsync
 
     clock = SimpleNamespace(monotonic=lambda: 0.0, sleep=expires)
     with pytest.raises(
-        remote.StillRunningError, match="credentials have expired, get new ones; run jr_1 goes on"
+        remote.StillRunningError, match=r"credentials have expired, get new ones; .*--attach jr_1"
     ) as at:
         remote.result_of(there, run_id, Voice(), is_plan=False, clock=clock)
     assert at.value.exit_code == 1
@@ -375,6 +375,19 @@ def test_f30_a_missing_right_is_named_as_the_action_and_where(recsync, stack, op
     code, out, err = recsync("run", FOLDER)
     assert (code, out) == (1, "")
     assert f"allow {right}" in err.splitlines()[-1]
+
+
+def test_a_run_that_was_started_and_may_not_be_looked_at_is_not_lost(recsync, stack):
+    stack.refused["GetJobRun"] = RefusedError("AccessDeniedException", "no")
+    err = recsync("run", FOLDER)[2]
+    assert err.splitlines()[-1].endswith(f"come back to it: recsync run --attach jr_1 {FOLDER}")
+
+
+def test_a_run_that_committed_and_failed_afterwards_is_told_as_both(recsync, stack):
+    stack.states, stack.ends = ["FAILED"], leaves(record(), "lost a worker while it ended")
+    code, out, err = recsync("run", FOLDER)
+    assert (code, "records" in out) == (0, True)
+    assert "warning: Glue says FAILED (lost a worker while it ended), and the run's record that all is done" in err
 
 
 def test_f30_the_right_that_aws_names_comes_first(recsync, stack):
