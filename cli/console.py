@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -58,6 +59,20 @@ class Voice:
         if not self.quiet:
             self._err.print(Text(f"next: {printable(command)}", style="bold"))
 
+    @contextmanager
+    def waiting(self) -> Iterator[Callable[[str, float], None]]:
+        """Gives what to call with a state and its seconds, again and again.
+
+        On a terminal that is one line, written over; elsewhere a line whenever the state is another one.
+        """
+        if self.quiet:
+            yield lambda state, seconds: None
+        elif self._err.is_terminal:
+            with self._err.status("") as line:
+                yield lambda state, seconds: line.update(Text(f"{printable(state)}, {seconds:.0f} s", style="dim"))
+        else:
+            yield _Changes(self.stage)
+
     def data(self, data: Mapping[str, Any]) -> None:
         """The result for a program; nothing in text mode."""
         if self.output is Output.JSON:
@@ -87,6 +102,18 @@ class Voice:
         width = max((len(name) for name, _ in facts), default=0)
         for name, text in facts:
             self._out.print(Text(f"  {printable(name):<{width}}  {printable(text)}"))
+
+
+class _Changes:
+    """Tells a state once, when it begins."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell, self._state = tell, ""
+
+    def __call__(self, state: str, seconds: float) -> None:
+        if state != self._state:
+            self._tell(f"{state}, {seconds:.0f} s")
+        self._state = state
 
 
 def printable(text: str) -> str:

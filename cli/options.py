@@ -37,6 +37,18 @@ Folder = Annotated[str, typer.Argument(metavar="JOB_FOLDER", help="…/etl_jobs/
 OutputOption = Annotated[Output, typer.Option("--output", help="How the result is printed on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Nothing on stderr but warnings and errors.")]
 NoColorOption = Annotated[bool, typer.Option("--no-color", help="Plain text. NO_COLOR=1 does the same.")]
+StackOption = Annotated[
+    str | None,
+    typer.Option(
+        "--stack", metavar="NAME", help="Of a folder on S3: the stack whose Glue job runs; else its bucket's."
+    ),
+]
+AttachOption = Annotated[
+    str | None,
+    typer.Option(
+        "--attach", metavar="JR_ID", help="Start nothing: wait for this run of the Glue job, or show its end."
+    ),
+]
 ConnectorOption = Annotated[str | None, typer.Option("--connector", help="Only this one; all of them otherwise.")]
 RunOption = Annotated[str | None, typer.Option("--run", help="This run; the newest otherwise.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]

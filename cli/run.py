@@ -1,9 +1,10 @@
-"""recsync run and deliver, for a job folder on this machine."""
+"""Job folders and what is done with them: on this machine with Spark in local mode, on S3 what needs none."""
 
 from __future__ import annotations
 
 import functools
 import os
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,32 +16,20 @@ from connectors import registry
 from connectors.base import Connector, Destination
 from connectors.contract import layout
 from connectors.contract.layout import JobFolder, LayoutError
-from connectors.contract.run_record import RunRecord, read_record
+from connectors.contract.run_record import RunRecord
 from connectors.contract.storage import open_storage
 from connectors.http import Sender
+from glue_jobs.trial import users_in
 
 if TYPE_CHECKING:
     from glue_jobs.proposal import JobRun
     from glue_jobs.sync import RunResult
 
 CONCURRENCY = 8
-# A trial is for profiles that somebody looks at.
-MOST_TRIAL_USERS = 1000
 
 
 class UsageError(Exception):
     """What was typed, or set in the environment, cannot be done. Exit code 2."""
-
-
-def local_folder(text: str) -> JobFolder:
-    """A job folder on this machine, by its path.
-
-    Raises:
-        UsageError: It is on S3, is not there, or is not shaped like one.
-    """
-    if text.startswith("s3://"):
-        raise UsageError("this release runs job folders on this machine only; on AWS, start the Glue job")
-    return any_folder(text)
 
 
 def any_folder(text: str) -> JobFolder:
@@ -59,32 +48,18 @@ def any_folder(text: str) -> JobFolder:
         raise UsageError(str(error)) from error
 
 
-def plan_of(folder: JobFolder, run_id: str) -> RunRecord:
-    """A plan that was made before.
-
-    Raises:
-        UsageError: There is none of that name.
-    """
-    plan = read_record(open_storage(folder.root), layout.plan_record(run_id))
-    if plan is None:
-        raise UsageError(f"there is no plan {run_id} in {folder.root}; make one: recsync plan {folder.root}")
-    return plan
-
-
 def users_of(path: str) -> list[str]:
     """The user ids of a file, one a line.
 
     Raises:
-        UsageError: It cannot be read, or names nobody, or more than a trial is for.
+        UsageError: It cannot be read.
+        ConfigError: It names nobody, or more than a trial is for.
     """
     try:
-        lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
+        text = Path(path).expanduser().read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
-    users = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
-    if not 0 < len(users) <= MOST_TRIAL_USERS:
-        raise UsageError(f"{path} names {len(users)} user(s); a trial is for 1 to {MOST_TRIAL_USERS}, one id a line")
-    return users
+    return users_in(text, path)
 
 
 def check_config(folder: JobFolder) -> tuple[list[str], list[str]]:
@@ -126,10 +101,16 @@ def run_job(
     def report(text: str) -> None:
         voice.warn(text.removeprefix("warning: ")) if text.startswith("warning: ") else voice.stage(text)
 
-    is_full = is_full or bool(plan and plan.is_full)
-    now = datetime.now(UTC)
-    how = {"is_full": is_full, "is_plan": is_plan}
-    return sync.run(glue.session(), folder, now=now, report=report, plan=plan, only_users=only_users, **how)
+    return sync.run(
+        glue.session(),
+        folder,
+        now=datetime.now(UTC),
+        report=report,
+        is_full=is_full or bool(plan and plan.is_full),
+        is_plan=is_plan,
+        plan=plan,
+        only_users=only_users,
+    )
 
 
 def job_run(folder: JobFolder) -> JobRun:
@@ -145,6 +126,11 @@ def job_run(folder: JobFolder) -> JobRun:
     return JobRun(folder, storage, load_config(storage), now, layout.new_run_id(now))
 
 
+def after_publishing(folder: str) -> str:
+    """What a person types once a run is published: on S3 the stack delivers it by itself."""
+    return f"recsync {'status' if folder.startswith('s3://') else 'deliver'} {shlex.quote(folder)}"
+
+
 def known(connector: str, names: Collection[str]) -> str:
     """The connector, once it is known that the job has it.
 
@@ -154,6 +140,20 @@ def known(connector: str, names: Collection[str]) -> str:
     if connector not in names:
         raise UsageError(f"config.json names no connector {connector!r}; it names {', '.join(sorted(names))}")
     return connector
+
+
+def check_deliverable(folder: JobFolder) -> None:
+    """Two who deliver at once send the same twice.
+
+    Raises:
+        UsageError: The folder is on S3, where the stack delivers.
+    """
+    if folder.is_on_s3:
+        raise UsageError(
+            f"the stack delivers what is published in {folder.root}, and two who deliver send the same twice; "
+            f"see how it stands: recsync status {folder.root}; "
+            f"what was given up is sent again by: recsync redeliver {folder.root}"
+        )
 
 
 def deliver_job(folder: JobFolder, connector: Connector, voice: Voice) -> list[embedded.Delivery]:

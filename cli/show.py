@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from cli.console import Voice
 from cli.status import Status
 from connectors.contract.held import GuardReading, Held
 from connectors.contract.run_record import ConnectorRecord, Estimate, ItemCount, RunRecord, Sample
 
-if TYPE_CHECKING:
-    from glue_jobs.errors import SyncError
-    from glue_jobs.sync import RunResult, SyncResult
-
 _SHOWN_ITEMS, _SHOWN_IDS = 5, 5
 # What a plan counts, in the order a person asks.
 _PLANNED = ("records", "new", "changed", "repeated", "refreshed", "cleared", "unchanged", "resting", "gone", "failed")
 
 
-def synced(result: SyncResult, voice: Voice) -> None:
-    """What a run committed."""
-    title = f"{result.connector}: run {result.run_id}, version {result.version}"
-    voice.table(title, ["", "count"], [[name, value] for name, value in result.counts.items()])
-    if not result.counts["records"]:
-        voice.stage(f"{result.connector}: nothing to send, 0 records: every user was told this before")
+def ended(record: RunRecord, waiting: Sequence[Held], folder: str, voice: Voice) -> None:
+    """How a run ended: what it committed, what waits for a yes, and what stopped.
+
+    Args:
+        waiting: What of it is held.
+    """
+    for one in _published(record):
+        synced(record.run_id, one, voice)
+    for commit in waiting:
+        held(commit, folder, voice)
+    decided = {one.connector for one in record.connectors if one.outcome == "held"} - {one.connector for one in waiting}
+    for connector in sorted(decided):
+        voice.warn(f"{connector}: a guard held this run, and it was decided about since")
+    stopped(record, voice)
+
+
+def synced(run_id: str, one: ConnectorRecord, voice: Voice) -> None:
+    """What a run published for a connector."""
+    voice.table(
+        f"{one.connector}: run {run_id}, version {one.version}", ["", "count"], list(map(list, one.counts.items()))
+    )
+    if not one.counts["records"]:
+        voice.stage(f"{one.connector}: nothing to send, 0 records: every user was told this before")
 
 
 def held(one: Held, folder: str, voice: Voice) -> None:
@@ -57,22 +70,31 @@ def guards(title: str, readings: Sequence[GuardReading], voice: Voice) -> None:
     voice.table(title, ["guard", "number", "limit", "", "of"], rows)
 
 
-def stopped(reasons: Mapping[str, SyncError], voice: Voice) -> None:
+def stopped(record: RunRecord, voice: Voice) -> None:
     """Why connectors stopped."""
-    for connector, error in reasons.items():
-        voice.fail(f"{connector}: {error}")
+    for one in _stopped(record):
+        voice.fail(f"{one.connector}: {one.reason}")
 
 
-def result_data(result: RunResult) -> dict[str, Any]:
+def ended_data(record: RunRecord, waiting: Sequence[Held]) -> dict[str, Any]:
     """A run for a program."""
     return {
-        "runs": [{**vars(one), "counts": dict(one.counts)} for one in result.synced],
-        "held": [one.model_dump(by_alias=True, mode="json", include=_HELD) for one in result.held],
-        "stopped": {name: str(error) for name, error in result.stopped.items()},
+        "runs": [{"run_id": record.run_id, **one.model_dump(include=_SYNCED)} for one in _published(record)],
+        "held": [one.model_dump(by_alias=True, mode="json", include=_HELD) for one in waiting],
+        "stopped": {one.connector: one.reason for one in _stopped(record)},
     }
 
 
+_SYNCED = {"connector", "version", "counts", "manifest"}
 _HELD = {"connector", "run_id", "guards", "held_at"}
+
+
+def _published(record: RunRecord) -> list[ConnectorRecord]:
+    return [one for one in record.connectors if one.outcome in ("committed", "trial")]
+
+
+def _stopped(record: RunRecord) -> list[ConnectorRecord]:
+    return [one for one in record.connectors if one.outcome == "stopped"]
 
 
 def planned(one: ConnectorRecord, voice: Voice) -> None:

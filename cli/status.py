@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from cli.fate import FATE_NAMES
+from cli.run import after_publishing
 from connectors.contract import layout
 from connectors.contract.health import Health, read_health
 from connectors.contract.held import Held, newest_held
@@ -79,10 +81,10 @@ class Status:
     def next_command(self, folder: str) -> str:
         """What a person would type next; empty when all is well."""
         if self.trouble:
-            return f"recsync run --full {folder}"
+            return f"recsync run --full {shlex.quote(folder)}"
         if self.held:
-            return f"recsync approve --connector {self.connector} {folder}"
-        return f"recsync deliver {folder}" if self.fates["waiting"] else ""
+            return f"recsync approve --connector {self.connector} {shlex.quote(folder)}"
+        return after_publishing(folder) if self.fates["waiting"] else ""
 
 
 def read_status(storage: Storage) -> list[Status]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from connectors.contract import layout
 from connectors.contract.held import Held, InputObject, let_go, newest_held
-from connectors.contract.run_record import RunRecord
+from connectors.contract.run_record import RunRecord, read_record
 from connectors.contract.storage import Storage
 from glue_jobs import state
-from glue_jobs.errors import OutOfDateError
+from glue_jobs.errors import ConfigError, OutOfDateError
 from glue_jobs.inputs import changed_since
 from glue_jobs.proposal import Proposal
 from glue_jobs.state import Committed
@@ -63,6 +64,22 @@ def discard(storage: Storage, connector: str, run_id: str | None = None) -> Held
     held = _held(storage, connector, run_id)
     let_go(storage, connector)
     return held
+
+
+def read_plan(storage: Storage, run_id: str) -> RunRecord:
+    """A plan that was made before.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
+    try:
+        layout.time_of_run(run_id)
+    except layout.LayoutError as error:
+        raise ConfigError(f"plan: {error}") from error
+    plan = read_record(storage, layout.plan_record(run_id))
+    if plan is None:
+        raise ConfigError(f"there is no plan {run_id} in {storage.root}; make one: recsync plan {storage.root}")
+    return plan
 
 
 def check_plan(plan: RunRecord, inputs: Sequence[InputObject], storage: Storage) -> None:

@@ -10,14 +10,18 @@ import logging
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import pairwise
 
 from pyspark.sql import SparkSession
 
 from connectors.contract import storage as stores
 from connectors.contract.layout import JobFolder, LayoutError
+from connectors.contract.storage import Storage
 from glue_jobs import sync
+from glue_jobs.approval import read_plan
+from glue_jobs.arguments import RunArguments, given_in
 from glue_jobs.errors import ConfigError, SyncError
+from glue_jobs.sync import RunResult
+from glue_jobs.trial import users_in
 
 _LOG = logging.getLogger("recsync")
 
@@ -27,15 +31,15 @@ def main(job_type: str, argv: Sequence[str]) -> int:
 
     Args:
         job_type: What the script is for; the job folder has to be of that type.
-        argv: As Glue passes it: the script, then ``--JOB_NAME … --S3_JOB_PATH …`` among Glue's own, and
-            ``--RUN_FULL true`` to send everyone once.
+        argv: As Glue passes it: the script, then ``--JOB_NAME … --S3_JOB_PATH …`` among Glue's own, and those of
+            `RunArguments`.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     _LOG.setLevel(logging.INFO)
     try:
-        folder = job_folder(job_type, argv)
+        folder, asked = job_folder(job_type, argv), RunArguments.of_glue(given_in(argv))
         check_storage(folder)
-        result = sync.run(session(), folder, now=datetime.now(UTC), report=_LOG.info, is_full=_is_full(argv))
+        result = run_as_asked(folder, asked)
     except SyncError as error:
         _LOG.error("%s", error)
         return error.exit_code
@@ -70,16 +74,40 @@ def check_storage(folder: JobFolder) -> None:
     Raises:
         ConfigError: The S3 client of this machine is too old.
     """
-    if folder.root.startswith("s3://"):
+    if folder.is_on_s3:
         try:
             stores.check_client()
         except stores.StorageError as error:
             raise ConfigError(str(error)) from error
 
 
-def _is_full(argv: Sequence[str]) -> bool:
-    """Whether ``--RUN_FULL true`` is among the arguments."""
-    return any(name == "--RUN_FULL" and value == "true" for name, value in pairwise(argv))
+def run_as_asked(folder: JobFolder, asked: RunArguments) -> RunResult:
+    """Run a job the way that its arguments ask for.
+
+    Raises:
+        SyncError: There is nothing to run on, or the plan or the ids that were asked for are not there.
+    """
+    storage = stores.open_storage(folder.root)
+    plan = read_plan(storage, asked.plan_id) if asked.plan_id else None
+    return sync.run(
+        session(),
+        folder,
+        now=datetime.now(UTC),
+        report=_LOG.info,
+        is_full=asked.is_full or bool(plan and plan.is_full),
+        is_plan=asked.is_plan,
+        plan=plan,
+        only_users=_users(storage, asked.only_users) if asked.only_users else None,
+        token=asked.token,
+    )
+
+
+def _users(storage: Storage, key: str) -> list[str]:
+    address = f"{storage.root}/{key}"
+    try:
+        return users_in(storage.get(key).data.decode("utf-8-sig"), address)
+    except (stores.NotFoundError, LayoutError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{address} cannot be read: {error}") from error
 
 
 def session() -> SparkSession:

@@ -12,7 +12,7 @@ from glue_jobs.batch_lines import BatchLine, parse_batch_line
 from glue_jobs.decorate import Piece
 from glue_jobs.inputs import changed_since
 from glue_jobs.item_lines import Wanted, parse_item
-from glue_jobs.lines import readable_files, unpacked
+from glue_jobs.lines import counting_files, unpacked
 from glue_jobs.meeting import Meeting
 from glue_jobs.pairs import ENDINGS, Pair, pairs_of
 
@@ -114,7 +114,7 @@ def files_of(record: RunRecord, storage: Storage) -> RunFiles:
 
 
 def _listed(storage: Storage, folder: str, endings: tuple[str, ...]) -> Iterator[File]:
-    return (File(storage, entry.key) for entry in readable_files(storage, folder, endings))
+    return (File(storage, entry.key) for entry in counting_files(storage, folder, endings))
 
 
 def _in_order(files: Iterable[File], same: Collection[str]) -> list[File]:

@@ -93,7 +93,7 @@ def run_record(
     connectors: Sequence[ConnectorRecord],
     stopped: Mapping[str, SyncError],
     stages: Stages,
-    **inputs: object,
+    **found: object,
 ) -> RunRecord:
     """The record of a run."""
     held = [HELD for one in connectors if one.outcome == "held"]
@@ -106,13 +106,16 @@ def run_record(
         reason=next((_code(error) for error in stopped.values() if _code(error)), ""),
         is_full=run.is_full,
         connectors=list(connectors),
-        **inputs,
+        **found,
     )
 
 
-def of_nothing(folder: JobFolder, run_id: str, now: datetime, stages: Stages, error: SyncError) -> RunRecord:
+def of_nothing(
+    folder: JobFolder, run_id: str, now: datetime, stages: Stages, error: SyncError, token: str = ""
+) -> RunRecord:
     """The record of a run that found nothing to run on."""
-    return _record(folder, run_id, now, stages, exit_code=error.exit_code, reason=_code(error), message=str(error))
+    how = {"exit_code": error.exit_code, "reason": _code(error), "message": str(error), "token": token}
+    return _record(folder, run_id, now, stages, **how)
 
 
 def _record(folder: JobFolder, run_id: str, now: datetime, stages: Stages, **found: object) -> RunRecord:

@@ -137,6 +137,7 @@ def run(
     is_plan: bool = False,
     plan: RunRecord | None = None,
     only_users: Collection[str] | None = None,
+    token: str = "",
 ) -> RunResult:
     """Run a job for every connector of its config.json, and keep a record of it.
 
@@ -147,6 +148,7 @@ def run(
         is_plan: Only say what would be done. Nothing is written but the record.
         plan: Run only where everything still is as it was for this plan.
         only_users: Tell these users, each whole, and commit nothing: a trial.
+        token: Whoever starts the run elsewhere finds its record by it.
 
     Raises:
         SyncError: There is nothing to run on; nothing was changed.
@@ -161,11 +163,13 @@ def run(
             check_plan(plan, this.inputs, storage)
         ends = _ends(this)
     except SyncError as error:
-        _keep(storage, recording.of_nothing(folder, run_id, now, stages, error), stages, is_plan=is_plan)
+        nothing = recording.of_nothing(folder, run_id, now, stages, error, token)
+        _keep(storage, nothing, stages, is_plan=is_plan)
         raise
     stopped = {connector: end.stopped for connector, end in ends.items() if end.stopped}
     records = [end.record for end in ends.values()]
-    record = recording.run_record(this.run, records, stopped, stages, batch=this.batch.root, inputs=this.inputs)
+    read = {"batch": this.batch.root, "inputs": this.inputs}
+    record = recording.run_record(this.run, records, stopped, stages, token=token, **read)
     _keep(storage, record, stages, is_plan=is_plan)
     synced, held = ([getattr(end, kind) for end in ends.values() if getattr(end, kind)] for kind in ("synced", "held"))
     return RunResult(record, synced, held, stopped)

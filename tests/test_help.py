@@ -58,7 +58,6 @@ def test_an_example_can_be_parsed(words):
 @pytest.mark.shows("users", reason="explain and the profiles are shown to whoever asks")
 def test_the_examples_work_in_the_order_of_a_story(tmp_path, monkeypatch):
     shutil.copytree(ROOT / "sample", tmp_path / "sample")
-    (tmp_path / "test_profiles.txt").write_text("123\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RECSYNC_ALLOW_LOOPBACK", "1")
     with BrazeEmulator(api_key="key-canary") as braze:
@@ -75,7 +74,7 @@ def _local():
     found = examples()
     for name in STORY:
         yield from (words for words in found[name] if "s3://" not in " ".join(words) and "--help" not in words)
-        if name == "run":  # the second example was a trial, which commits nothing
+        if name == "run":  # the second example is on S3
             yield ["run", "sample/etl_jobs/user_personalization/for_you"]
 
 

@@ -41,7 +41,7 @@ def approve(
         done.append(approval.approve(storage, held.connector, held.run_id))
         voice.stage(f"{held.connector}: published run {held.run_id} as version {held.manifest.version}")
     voice.data({"approved": [{"connector": one.held.connector, "run": one.held.run_id} for one in done]})
-    voice.next(f"recsync deliver {shlex.quote(folder)}")
+    voice.next(work.after_publishing(folder))
 
 
 @command(

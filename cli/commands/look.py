@@ -36,7 +36,7 @@ def status(
         voice.stage("this job has not run yet")
         voice.next(f"recsync run {shlex.quote(folder)}")
     for one in found:
-        if command := one.next_command(shlex.quote(folder)):
+        if command := one.next_command(folder):
             voice.next(command)
     raise typer.Exit(_LOST_SOME if any(one.fates["rejected"] + one.fates["deadLettered"] for one in found) else 0)
 

@@ -10,18 +10,28 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
+from cli import aws
 from cli.console import Output, Voice
 from cli.options import Folder, NoColorOption, OutputOption, QuietOption, RunOption, command
+from cli.records import record_of
 from cli.run import UsageError, any_folder
 from connectors.contract import layout
-from connectors.contract.layout import LayoutError
-from connectors.contract.run_record import RunRecord, read_record, run_ids
-from connectors.contract.storage import Storage, StorageError, open_storage
+from connectors.contract.storage import Storage, open_storage
 from glue_jobs.report.filing import file_report
 
+LINK_LIFE_S = 3600
+# Without the addressing style botocore names no region in the host of an address that it signs.
+_REGIONAL = {"signature_version": "s3v4", "s3": {"addressing_style": "virtual"}}
 OpenOption = Annotated[bool, typer.Option("--open", help="Show it in a browser; of a folder on S3, a copy.")]
+LinkOption = Annotated[
+    bool,
+    typer.Option(
+        "--link",
+        help="Of a folder on S3: an address that shows it to whoever has it, for an hour at the most; "
+        "it ends earlier with the credentials it is made with.",
+    ),
+]
 
 
 @command(
@@ -32,45 +42,24 @@ def report(
     folder: Folder,
     run: RunOption = None,
     show: OpenOption = False,
+    link: LinkOption = False,
     output: OutputOption = Output.TEXT,
     quiet: QuietOption = False,
     no_color: NoColorOption = False,
 ) -> None:
     """Write the page about a run or a plan again, with what the receipts say by now, and print its address."""
-    voice, storage = Voice(output, quiet, no_color), open_storage(any_folder(folder).root)
+    voice, job = Voice(output, quiet, no_color), any_folder(folder)
+    if link and not job.is_on_s3:
+        raise UsageError(f"--link is for folders on S3; {job.root} is on this machine, see it with --open")
+    storage = open_storage(job.root)
     record = record_of(storage, run)
     address = f"{storage.root}/{file_report(storage, record, datetime.now(UTC))}"
-    voice.say(address)
-    voice.data({"run": record.run_id, "report": address})
+    linked = link_to(address) if link else None
+    voice.say(linked or address)
+    voice.data({"run": record.run_id, "report": address, **({"link": linked} if linked else {})})
     if show:
         open_page(storage, layout.report(record.run_id), voice)
     voice.next(f"recsync status {shlex.quote(folder)}")
-
-
-def record_of(storage: Storage, run_id: str | None) -> RunRecord:
-    """The record of a run or a plan; without a name that of the newest run.
-
-    Raises:
-        UsageError: There is none.
-        StorageError: It is damaged.
-    """
-    if run_id is None and not (run_id := next(iter(run_ids(storage)), None)):
-        raise UsageError(f"{storage.root} has not run yet; run it first: recsync run {shlex.quote(storage.root)}")
-    try:
-        layout.time_of_run(run_id)
-    except LayoutError as error:
-        raise UsageError(str(error)) from error
-    for key in (layout.run_record(run_id), layout.plan_record(run_id)):
-        if record := _read(storage, key):
-            return record
-    raise UsageError(f"{storage.root} has no run {run_id}; see: recsync runs {shlex.quote(storage.root)}")
-
-
-def _read(storage: Storage, key: str) -> RunRecord | None:
-    try:
-        return read_record(storage, key)
-    except ValidationError as error:
-        raise StorageError(f"{storage.root}/{key} is not the record of a run; run the job again") from error
 
 
 def open_page(storage: Storage, key: str, voice: Voice) -> None:
@@ -81,3 +70,20 @@ def open_page(storage: Storage, key: str, voice: Voice) -> None:
         path.write_bytes(storage.get(key).data)
     if not webbrowser.open(path.as_uri()):
         voice.warn(f"there is no browser here; open {path}")
+
+
+def link_to(address: str) -> str:
+    """An https address that shows an object of S3 to whoever has it, for LINK_LIFE_S.
+
+    It is signed for the bucket's own region and names that in the host: one that is sent on to there would be refused.
+
+    Raises:
+        AwsError: The bucket cannot be asked where it is.
+    """
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    s3 = aws.client("s3")
+    with aws.in_words("s3:ListBucket", f"arn:{s3.meta.partition}:s3:::{bucket}"):
+        region = s3.head_bucket(Bucket=bucket)["ResponseMetadata"]["HTTPHeaders"]["x-amz-bucket-region"]
+        there = aws.client("s3", region_name=region, config=_REGIONAL)
+        how = {"Params": {"Bucket": bucket, "Key": key}, "ExpiresIn": LINK_LIFE_S}
+        return str(there.generate_presigned_url("get_object", **how))

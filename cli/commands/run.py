@@ -4,16 +4,35 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from cli import embedded, show
+from cli import embedded, local_spark, remote, show
 from cli import run as work
 from cli.console import Output, Voice
-from cli.options import Folder, NoColorOption, OutputOption, QuietOption, command
+from cli.options import (
+    AttachOption,
+    Folder,
+    NoColorOption,
+    OutputOption,
+    QuietOption,
+    StackOption,
+    command,
+)
+from connectors.contract.held import Held
+from connectors.contract.layout import JobFolder
+from connectors.contract.run_record import RunRecord
+from connectors.contract.storage import open_storage
+from glue_jobs.approval import read_plan
+from glue_jobs.arguments import RunArguments
 
 _CHANGES = 6
+_NO_LOCAL_RUN = (
+    "a run has no --local: the folder on S3 knows nothing of what a copy commits, and its next run would send that "
+    "again; look with: recsync plan --local {folder}, then: recsync run {folder}"
+)
 FullOption = Annotated[bool, typer.Option("--full", help="Send everyone once; needs no readable snapshot.")]
 
 
@@ -26,7 +45,7 @@ def validate(
 ) -> None:
     """Name every mistake of a job's config.json. Reads nothing else, and needs no Spark."""
     voice = Voice(output, quiet, no_color)
-    mistakes, warnings = work.check_config(work.local_folder(folder))
+    mistakes, warnings = work.check_config(work.any_folder(folder))
     for warning in warnings:
         voice.warn(warning)
     voice.data({"mistakes": mistakes, "warnings": warnings})
@@ -38,8 +57,8 @@ def validate(
 
 
 @command(
-    "recsync plan sample/etl_jobs/related_items/similar_items",
-    "recsync plan --detailed-exitcode --output json sample/etl_jobs/user_personalization/for_you",
+    "recsync plan --detailed-exitcode sample/etl_jobs/related_items/similar_items",
+    "recsync plan --output json s3://shop-connector/etl_jobs/user_personalization/for_you",
 )
 def plan(
     folder: Folder,
@@ -47,26 +66,41 @@ def plan(
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit with 6 when there is something to send.")
     ] = False,
+    stack: StackOption = None,
+    attach: AttachOption = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="Of a folder on S3, on Spark here: on a copy of at most 2 GB.")
+    ] = False,
     output: OutputOption = Output.TEXT,
     quiet: QuietOption = False,
     no_color: NoColorOption = False,
 ) -> None:
-    """Say what a run would do: who is told what, what it costs, what the guards say. Writes nothing but the plan."""
-    voice = Voice(output, quiet, no_color)
-    result = work.run_job(work.local_folder(folder), voice, is_full=full, is_plan=True)
-    record = result.record
+    """Say what a run would do: who is told what, what it costs, what the guards say. Writes nothing but the plan.
+
+    Of a folder on S3 the deployed Glue job makes the plan; Ctrl-C leaves that running.
+    """
+    voice, job = Voice(output, quiet, no_color), work.any_folder(folder)
+    _check_place(job, stack=stack, attach=attach, local=local)
+    _check_attached(attach, full)
+    if local:
+        record = _planned_on_copy(job, voice, is_full=full)
+    elif job.is_on_s3:
+        record = _ended_on_glue(job, RunArguments(is_full=full, is_plan=True), voice, stack=stack, attach=attach)
+    else:
+        record = work.run_job(job, voice, is_full=full, is_plan=True).record
     for one in record.connectors:
         show.planned(one, voice)
     voice.data(record.model_dump(by_alias=True, mode="json"))
-    show.stopped(result.stopped, voice)
-    voice.next(f"recsync run --plan {record.run_id} {shlex.quote(folder)}")
+    show.stopped(record, voice)
+    as_planned = [] if local else ["--plan", record.run_id]
+    voice.next(shlex.join(["recsync", "run", *as_planned, *_named(stack), folder]))
     has_changes = any(one.counts.get("records") for one in record.connectors)
     raise typer.Exit(record.exit_code or (_CHANGES if detailed_exitcode and has_changes else 0))
 
 
 @command(
     "recsync run sample/etl_jobs/related_items/similar_items",
-    "recsync run --only-users test_profiles.txt sample/etl_jobs/user_personalization/for_you",
+    "recsync run --stack recsync s3://shop-connector/etl_jobs/user_personalization/for_you",
 )
 def run(
     folder: Folder,
@@ -77,30 +111,91 @@ def run(
     only_users: Annotated[
         str | None, typer.Option("--only-users", metavar="FILE", help="A trial for these ids, one a line; no commit.")
     ] = None,
+    stack: StackOption = None,
+    attach: AttachOption = None,
+    local: Annotated[bool, typer.Option("--local", hidden=True)] = False,
     output: OutputOption = Output.TEXT,
     quiet: QuietOption = False,
     no_color: NoColorOption = False,
 ) -> None:
     """Compute what changed and publish it, on Spark on this machine. What a guard holds waits for `recsync approve`.
 
+    Of a folder on S3 the deployed Glue job runs; Ctrl-C leaves that running.
+
     With --only-users the users of a file are told their whole lists, as a trial: nothing is committed, nobody cleared.
     """
-    voice = Voice(output, quiet, no_color)
-    job = work.local_folder(folder)
+    voice, job = Voice(output, quiet, no_color), work.any_folder(folder)
+    _check_place(job, stack=stack, attach=attach, local=local)
+    if local:
+        raise work.UsageError(_NO_LOCAL_RUN.format(folder=shlex.quote(folder)))
     if only_users and (full or plan_id):
         raise work.UsageError("--only-users commits nothing; give it without --full and --plan")
+    _check_attached(attach, full, plan_id, only_users)
     users = work.users_of(only_users) if only_users else None
-    plan = work.plan_of(job, plan_id) if plan_id else None
-    result = work.run_job(job, voice, is_full=full, plan=plan, only_users=users)
-    for one in result.synced:
-        show.synced(one, voice)
-    for held in result.held:
-        show.held(held, folder, voice)
-    show.stopped(result.stopped, voice)
-    voice.data(show.result_data(result))
-    if not result.exit_code:
-        voice.next(f"recsync deliver {shlex.quote(folder)}")
-    raise typer.Exit(result.exit_code)
+    plan = read_plan(open_storage(job.root), plan_id) if plan_id else None
+    if job.is_on_s3:
+        asked = RunArguments(is_full=full, plan_id=plan_id or "")
+        record = _ended_on_glue(job, asked, voice, stack=stack, attach=attach, users=users or ())
+        waiting: Sequence[Held] = remote.held_by(record, open_storage(job.root))
+    else:
+        result = work.run_job(job, voice, is_full=full, plan=plan, only_users=users)
+        record, waiting = result.record, result.held
+    show.ended(record, waiting, folder, voice)
+    voice.data(show.ended_data(record, waiting))
+    if not record.exit_code:
+        voice.next(work.after_publishing(folder))
+    raise typer.Exit(record.exit_code)
+
+
+def _check_place(job: JobFolder, *, stack: str | None, attach: str | None, local: bool) -> None:
+    """Refuse what does not go with the folder's place.
+
+    Raises:
+        UsageError: It is for folders on S3, or one thing and its opposite.
+    """
+    if not job.is_on_s3 and (stack or attach or local):
+        raise work.UsageError(f"--stack, --attach and --local are for folders on S3; {job.root} is on this machine")
+    if local and (stack or attach):
+        raise work.UsageError("--local needs no Glue job; give it without --stack and --attach")
+
+
+def _check_attached(attach: str | None, *asked: object) -> None:
+    """A run that was started goes on as it was asked for.
+
+    Raises:
+        UsageError: More is asked for now.
+    """
+    if attach and any(asked):
+        raise work.UsageError("--attach goes back to a run as it is; give it without --full, --plan and --only-users")
+
+
+def _planned_on_copy(job: JobFolder, voice: Voice, *, is_full: bool) -> RunRecord:
+    local_spark.java_home(os.environ)  # so that nothing is copied where nothing can be planned
+    from cli.copied import copy_of
+
+    with copy_of(job, voice) as copy:
+        return work.run_job(copy, voice, is_full=is_full, is_plan=True).record
+
+
+def _ended_on_glue(
+    job: JobFolder,
+    asked: RunArguments,
+    voice: Voice,
+    *,
+    stack: str | None,
+    attach: str | None,
+    users: Sequence[str] = (),
+) -> RunRecord:
+    """The record of the run that was attached to, or else of one that is started."""
+    there = remote.find(job, stack)
+    run_id = attach or remote.start(there, asked, users)
+    if not attach:
+        voice.stage(f"started {there.job.name}, run {run_id}; Ctrl-C leaves it running")
+    return remote.result_of(there, run_id, voice, is_plan=asked.is_plan)
+
+
+def _named(stack: str | None) -> list[str]:
+    return ["--stack", stack] if stack else []
 
 
 @command(
@@ -115,7 +210,8 @@ def deliver(
     Braze is found by BRAZE_REST_ENDPOINT and BRAZE_API_KEY, a webhook by WEBHOOK_URL and WEBHOOK_SECRET.
     """
     voice = Voice(output, quiet, no_color)
-    job = work.local_folder(folder)
+    job = work.any_folder(folder)
+    work.check_deliverable(job)
     names = work.connectors_of(job)
     if not names:
         raise work.UsageError(f"{job.root} has published nothing yet; run it first: recsync run {folder}")

@@ -90,6 +90,11 @@ class JobFolder:
         return cls(root, job_type, job_name)
 
     @property
+    def is_on_s3(self) -> bool:
+        """Whether it is one of a bucket."""
+        return self.root.startswith("s3://")
+
+    @property
     def job(self) -> str:
         """``<job_type>/<job_name>``: how people name the job."""
         return f"{self.job_type}/{self.job_name}"
@@ -214,6 +219,11 @@ def run_record(run_id: str) -> str:
 def plan_record(run_id: str) -> str:
     """What a run would do."""
     return f"runs/{run_id}/plan.json"
+
+
+def only_users(token: str) -> str:
+    """The ids that a trial is for. The token begins with its time, so that what is too old is known by its name."""
+    return f"runs/_only_users/{token}.txt"
 
 
 def report(run_id: str) -> str:

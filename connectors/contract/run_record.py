@@ -100,6 +100,7 @@ class RunRecord(VersionedModel):
     """A run, whole.
 
     Attributes:
+        token: What whoever started the run knows it by; empty where nobody asked to find it.
         exit_code: What the run ended with.
         reason: A code for why nothing could be run at all (``no_input``); empty otherwise.
         message: The same as a sentence.
@@ -109,6 +110,7 @@ class RunRecord(VersionedModel):
 
     run_id: str
     job: str
+    token: str = ""
     started_at: datetime
     finished_at: datetime
     exit_code: int
@@ -138,7 +140,8 @@ def read_record(storage: Storage, key: str) -> RunRecord | None:
         return None
 
 
-def run_ids(storage: Storage) -> list[str]:
-    """The runs that left a record, newest first."""
+def run_ids(storage: Storage, *, is_plan: bool = False) -> list[str]:
+    """The runs that left a record, or the plans, newest first."""
+    name = "plan.json" if is_plan else "run.json"
     keys = (entry.key.split("/") for entry in storage.list("runs/"))
-    return sorted((parts[1] for parts in keys if parts[2:] == ["run.json"]), reverse=True)
+    return sorted((parts[1] for parts in keys if parts[2:] == [name]), reverse=True)

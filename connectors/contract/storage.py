@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from connectors.contract.layout import LayoutError, check_key
+from connectors.contract.mending import fix_of
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -253,9 +254,9 @@ class S3Storage:
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """See Storage."""
         below = f"{self.prefix}/" if self.prefix else ""
-        pages = _s3().get_paginator("list_objects_v2")
         prefix = below + (_check_prefix(prefix) if prefix else "")
         with _named("list_objects_v2", f"s3://{self.bucket}/{prefix}"):
+            pages = _s3().get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
                 for item in page.get("Contents", ()):
                     key = item["Key"].removeprefix(below)
@@ -265,8 +266,8 @@ class S3Storage:
     def folders(self, prefix: str = "") -> Iterator[str]:
         """See Storage."""
         below = (f"{self.prefix}/" if self.prefix else "") + (_check_prefix(prefix) if prefix else "")
-        pages = _s3().get_paginator("list_objects_v2")
         with _named("list_objects_v2", f"s3://{self.bucket}/{below}"):
+            pages = _s3().get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.bucket, Prefix=below, Delimiter="/"):
                 names = (item["Prefix"].removeprefix(below).rstrip("/") for item in page.get("CommonPrefixes", ()))
                 yield from (name for name in names if name and not _is_hidden(name))
@@ -296,8 +297,8 @@ class S3Storage:
         """
         from botocore.exceptions import ClientError
 
-        call: Callable[..., Any] = getattr(_s3(), operation)
         with _named(operation, self.uri(key), is_swap="IfMatch" in arguments):
+            call: Callable[..., Any] = getattr(_s3(), operation)
             for attempt in range(_CONFLICT_TRIES):
                 try:
                     return call(Bucket=self.bucket, Key=self._key(key), **arguments)
@@ -335,7 +336,7 @@ def _named(operation: str, address: str, *, is_swap: bool = False) -> Iterator[N
     except ClientError as error:
         raise _in_our_words(error, operation, address, is_swap=is_swap) from error
     except BotoCoreError as error:
-        raise StorageError(f"{operation} of {address} failed: {error}") from error
+        raise StorageError(f"{operation} of {address} failed: {error}{_fix(error, operation)}") from error
 
 
 def _in_our_words(error: ClientError, operation: str, address: str, *, is_swap: bool) -> StorageError:
@@ -346,7 +347,7 @@ def _in_our_words(error: ClientError, operation: str, address: str, *, is_swap: 
         return ConflictError(f"{address} is not what was read")
     if status == 404 and code != _NO_BUCKET:
         return NotFoundError(f"{address} is not there")
-    return StorageError(f"S3 answered {code} to {operation} of {address}{_fix(str(code), operation)}")
+    return StorageError(f"S3 answered {code} to {operation} of {address}{_fix(error, operation)}")
 
 
 _ACTIONS = {
@@ -357,11 +358,10 @@ _ACTIONS = {
 }
 
 
-def _fix(code: str, operation: str) -> str:
+def _fix(error: Exception, operation: str) -> str:
     """What mends an error that no repeat mends."""
-    if code == "AccessDenied":
-        return f"; allow {_ACTIONS[operation]} there"
-    return "; the credentials have expired, get new ones" if code == "ExpiredToken" else ""
+    fix = fix_of(error, _ACTIONS[operation])
+    return f"; {fix}" if fix else ""
 
 
 def _was_repeated(error: BaseException | None) -> bool:

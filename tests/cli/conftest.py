@@ -6,17 +6,22 @@ import gzip
 import hashlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
+import deployed
 import pytest
+from committed import commit
+from moto import mock_aws
 
-from cli import main
+from cli import aws, main, remote
 from cli.emulators.braze import BrazeEmulator
 from connectors.contract import layout
+from connectors.contract import storage as stores
 from connectors.contract.manifest import PartFile, RunManifest
 from connectors.contract.receipts import Fate, read_ledger
 from connectors.contract.storage import LocalStorage
@@ -68,6 +73,12 @@ def publish(folder: Path) -> Callable[..., Published]:
 
 
 @pytest.fixture
+def job(publish, folder):
+    """A job whose first run was committed, published and delivered but for one of its three records."""
+    return commit(publish, folder)
+
+
+@pytest.fixture
 def recsync(monkeypatch, capsys):
     """Type a command: (exit code, stdout, stderr)."""
 
@@ -93,3 +104,29 @@ def braze(monkeypatch):
 def no_braze(monkeypatch):
     for name in ("BRAZE_REST_ENDPOINT", "BRAZE_API_KEY", "RECSYNC_ALLOW_LOOPBACK"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def bucket(monkeypatch) -> Iterator[Any]:
+    """An emulated bucket, in an account of a test's own."""
+    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "canary")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    with mock_aws():
+        stores._s3.cache_clear()
+        made = boto3.resource("s3").Bucket(deployed.BUCKET)
+        made.create(CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        yield made
+        stores._s3.cache_clear()
+
+
+@pytest.fixture
+def stack(bucket, monkeypatch) -> deployed.Deployed:
+    """The stack that the bucket is of; waiting for its Glue job takes no time."""
+    made, build = deployed.Deployed(), aws.client
+    monkeypatch.setattr(aws, "client", lambda service, **how: made.answer_for(build(service, **how)))
+    monkeypatch.setattr(remote, "_LOOK_EVERY_S", 0)
+    return made

@@ -5,69 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime
 
 import pytest
+from committed import AT, NEXT, RUN, held
 
 from connectors.contract import layout
-from connectors.contract.held import GuardReading, Held, hold
-from connectors.contract.manifest import Pointer
-from connectors.contract.receipts import Receipt, Rejection, write_receipts
-from connectors.contract.run_record import ConnectorRecord, RunRecord, write_record
-from connectors.contract.storage import LocalStorage
+from connectors.contract.run_record import RunRecord, write_record
 from glue_jobs import state
-from glue_jobs.delta import Told
-from glue_jobs.writers import SnapshotWriter
 
-AT = datetime(2026, 11, 21, 4, tzinfo=UTC)
-RUN, NEXT = "20261121T040001Z-3f9a2c", "20261122T040000Z-000001"
-CONFIG = {"version": 1, "batchInferencePath": "input/batch/", "connectors": {"braze": {"payloadShape": "ids"}}}
 # Leaves no way to Spark, as on a machine that has none.
 WITHOUT_SPARK = "import sys; sys.modules.update(pyspark=None, py4j=None); from cli.main import main; main()"
-
-
-@pytest.fixture
-def job(publish, folder):
-    """A job whose first run was committed, published and delivered but for one of its three records."""
-    run = publish(["ann", "bob", "cleo"])
-    storage = LocalStorage(folder)
-    storage.put("config.json", json.dumps(CONFIG).encode())
-    writer = SnapshotWriter(storage, f"{layout.snapshot('braze', 1, RUN)}/0.parquet")
-    for user in ("ann", "bob", "cleo"):
-        writer.write(user, Told("upsert", ["106"], 7, 1, AT))
-    pointer = Pointer(version=1, run_id=RUN, manifest=run.key, snapshot=writer.close(), attributes=["itemId"])
-    state.commit(storage, "braze", state.Committed(), pointer)
-    refused = Rejection(line=1, user_id="bob", code="refused", reason="no")
-    receipt = Receipt(
-        file=run.manifest.files[0].key, first_line=0, last_line=1, outcome="settled", rejected=[refused], at=AT
-    )
-    write_receipts(storage, run.manifest, [receipt])
-    done = ConnectorRecord(connector="braze", outcome="committed", version=1, counts={"records": 3, "users": 3})
-    write_record(
-        storage,
-        layout.run_record(RUN),
-        RunRecord(run_id=RUN, job="demo", started_at=AT, finished_at=AT, exit_code=0, connectors=[done]),
-    )
-    return run
-
-
-def held(job, run_id=NEXT):
-    """Hold a second run."""
-    storage, key = job.storage, layout.manifest("braze", run_id)
-    tag = state.read_pointer(storage, "braze").tag
-    reading = GuardReading(name="maxCleared", number=3, limit=1, is_breached=True, note="3 of 3 users lose it")
-    made = Held(
-        connector="braze",
-        run_id=run_id,
-        tag=tag,
-        pointer=Pointer(version=2, run_id=run_id, manifest=key, snapshot=[]),
-        manifest=job.manifest.model_copy(update={"version": 2, "run_id": run_id, "counts": {"records": 3}}),
-        guards=[reading],
-        inputs=[],
-        held_at=AT,
-    )
-    hold(storage, made)
-    return made
 
 
 def test_status_says_what_became_of_the_committed_run(recsync, job, folder):

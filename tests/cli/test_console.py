@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from cli.console import Output, Voice, printable
 
@@ -48,6 +50,31 @@ def test_f16_no_text_keeps_a_control_character_and_none_gets_shorter(text):
     shown = printable(text)
     assert len(shown) == len(text)
     assert all(c == "\n" or not (ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or 0x202A <= ord(c) <= 0x202E) for c in shown)
+
+
+def test_what_is_waited_for_is_told_once_a_change_where_there_is_no_terminal(capsys):
+    with Voice().waiting() as tell:
+        for state, seconds in (("STARTING", 0.2), ("STARTING", 5.2), ("RUNNING", 10.4), ("RUNNING", 15.0)):
+            tell(state, seconds)
+    assert capsys.readouterr() == ("", "· STARTING, 0 s\n· RUNNING, 10 s\n")
+
+
+def test_on_a_terminal_it_is_one_line_that_is_written_over(monkeypatch):
+    voice, screen = Voice(), io.StringIO()
+    monkeypatch.setattr(voice, "_err", Console(file=screen, force_terminal=True, width=80))
+    with voice.waiting() as tell:
+        tell("RUNNING", 3.0)
+        tell("RUNNING", 8.0)
+        voice._err._live_stack[-1].refresh()
+    shown = screen.getvalue()
+    assert "RUNNING, 8 s" in shown
+    assert shown.count("\n") == 1  # where the line was
+
+
+def test_whoever_wants_quiet_is_told_nothing_while_he_waits(capsys):
+    with Voice(quiet=True).waiting() as tell:
+        tell("RUNNING", 1.0)
+    assert capsys.readouterr() == ("", "")
 
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\u202e[red]x[/red][/]"

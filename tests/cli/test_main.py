@@ -13,9 +13,9 @@ from cli.emulators.braze_account import Answer
 from cli.local_spark import JavaError
 from cli.options import app
 from connectors.contract.receipts import Fate
-from connectors.contract.run_record import RunRecord
+from connectors.contract.run_record import ConnectorRecord, RunRecord
 from connectors.contract.storage import StorageError
-from glue_jobs import errors
+from glue_jobs import errors, recording
 from glue_jobs.sync import RunResult, SyncResult
 
 COMMANDS = [
@@ -37,6 +37,8 @@ COMMANDS = [
     "version",
 ]
 
+RUN = "20261121T040000Z-3f9a2c"
+
 
 @pytest.fixture
 def job_run(monkeypatch):
@@ -57,7 +59,16 @@ def ended(synced=(), *, held=(), stopped=None):
     """How a run ended, with its record."""
     codes = [*(error.exit_code for error in (stopped or {}).values()), *(errors.HELD for _ in held)]
     at = datetime(2026, 11, 21, 4, tzinfo=UTC)
-    record = RunRecord(run_id="r", job="j", started_at=at, finished_at=at, exit_code=errors.gravest(codes))
+    parts = [
+        ConnectorRecord(
+            connector=one.connector, outcome="committed", version=one.version, counts=one.counts, manifest=one.manifest
+        )
+        for one in synced
+    ]
+    parts += [recording.of_stopped(name, error) for name, error in (stopped or {}).items()]
+    record = RunRecord(
+        run_id=RUN, job="j", started_at=at, finished_at=at, exit_code=errors.gravest(codes), connectors=parts
+    )
     return RunResult(record, synced, held, stopped or {})
 
 
@@ -116,13 +127,6 @@ def test_a_folder_that_is_not_there_exits_2(recsync, tmp_path, command):
     assert (code, out, err) == (2, "", f"error: there is no folder {tmp_path / 'none'}\n")
 
 
-@pytest.mark.parametrize("command", ["run", "deliver"])
-def test_a_folder_on_s3_is_for_glue_and_exits_2(recsync, command):
-    code, _, err = recsync(command, "s3://shop/etl_jobs/user_personalization/demo")
-    assert code == 2
-    assert "start the Glue job" in err
-
-
 def test_a_folder_of_another_shape_exits_2_and_says_which_shape(recsync, tmp_path):
     code, _, err = recsync("deliver", tmp_path)
     assert code == 2
@@ -133,7 +137,7 @@ def test_a_folder_may_be_named_in_many_ways(folder, monkeypatch):
     (folder / "input").mkdir(parents=True)
     monkeypatch.chdir(folder)
     for text in (".", "input/..", f"{folder}/", f"{folder}/../demo"):
-        assert run.local_folder(text).root == str(folder)
+        assert run.any_folder(text).root == str(folder)
 
 
 @pytest.mark.usefixtures("braze")

@@ -11,6 +11,7 @@ import os
 import subprocess
 import zipfile
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,27 @@ def run_job(emulator: Emulator, name: str, folder: Path, **arguments: str) -> Gl
     environment["PYTHONPATH"] = os.pathsep.join([str(modules), str(library)])
     done = subprocess.run([PYTHON, *argv], cwd=folder, env=environment, capture_output=True, text=True, check=False)
     return GlueRun(done.returncode, done.stdout + done.stderr)
+
+
+class RunsOfGlue:
+    """Glue's client as recsync uses it, with the runner in Glue's place: a run is over when it was started."""
+
+    def __init__(self, emulator: Emulator, folder: Path) -> None:
+        self._emulator, self._folder, self._runs = emulator, folder, dict[str, dict[str, Any]]()
+        self.meta = emulator.client("glue").meta
+
+    def start_job_run(self, JobName: str, Arguments: dict[str, str]) -> dict[str, Any]:  # noqa: N803
+        run_id, started_at = f"jr_{len(self._runs)}", datetime.now(UTC)
+        told = {name.removeprefix("--"): value for name, value in Arguments.items()}
+        done = run_job(self._emulator, JobName, self._folder / run_id, **told)
+        ended = {"JobRunState": "FAILED", "ErrorMessage": f"SystemExit: {done.exit_code}"}
+        ended = ended if done.exit_code else {"JobRunState": "SUCCEEDED"}
+        times = {"StartedOn": started_at, "CompletedOn": datetime.now(UTC)}
+        self._runs[run_id] = {"Arguments": Arguments, **times, **ended}
+        return {"JobRunId": run_id}
+
+    def get_job_run(self, JobName: str, RunId: str) -> dict[str, Any]:  # noqa: N803
+        return {"JobRun": self._runs[RunId]}
 
 
 def _fetch(emulator: Emulator, address: str, folder: Path) -> Path:

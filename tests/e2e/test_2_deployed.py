@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from emulator import ROOT
-from glue_runner import GlueRun, run_job
+from glue_runner import GlueRun, RunsOfGlue, run_job
 from stack import BRAZE, KEY, Deployed, build, for_emulator, point_at, wait_until
+
+from cli import aws, main
+from connectors.contract import storage as stores
 
 JOB = "user_personalization/for_you"
 FOLDER = f"etl_jobs/{JOB}"
@@ -123,6 +128,42 @@ def test_the_same_batch_again_tells_nobody(bucket, run, braze):
     run()
     assert bucket.manifests()[-1]["counts"]["records"] == 0
     assert braze.account.stats.calls == calls
+
+
+@pytest.fixture
+def recsync(stack: Deployed, tmp_path: Path, monkeypatch, capsys):
+    """Type a command on a machine that knows the account, with the runner in Glue's place: (exit code, its JSON)."""
+    build, glue = aws.client, RunsOfGlue(stack.emulator, tmp_path)
+    monkeypatch.setattr(aws, "client", lambda service, **how: glue if service == "glue" else build(service, **how))
+    for name, value in stack.emulator.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    stores._s3.cache_clear()
+
+    def type_in(*words: str) -> tuple[int, Any]:
+        monkeypatch.setattr(sys, "argv", ["recsync", *words, "--output", "json"])
+        code = main._exit_code()
+        out = capsys.readouterr().out
+        return code, json.loads(out) if out else None
+
+    yield type_in
+    stores._s3.cache_clear()
+
+
+def test_recsync_finds_the_deployed_job_plans_and_runs_what_was_planned(stack, bucket, recsync, braze):
+    change_a_price(bucket, 0.12)
+    folder, published = bucket.path.rstrip("/"), len(bucket.manifests())
+    code, plan = recsync("plan", "--stack", stack.name, folder)
+    (planned,) = plan["connectors"]
+    assert (code, len(bucket.manifests())) == (0, published)
+    assert 0 < planned["counts"]["changed"] == planned["counts"]["records"] < 900
+    code, done = recsync("run", "--stack", stack.name, "--plan", plan["runId"], folder)
+    assert code == 0
+    assert done["runs"][0]["counts"] == planned["counts"]
+    wait_until(lambda: bucket.settled() == planned["counts"]["records"])
+    assert recsync("run", "--stack", stack.name, "--attach", "jr_1", folder) == (0, done)
+    assert recsync("status", folder)[0] == 0
+    assert recsync("run", "--stack", stack.name, "--plan", plan["runId"], folder)[0] == 4
 
 
 def test_a_deployment_without_a_change_changes_nothing(stack):

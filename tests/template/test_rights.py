@@ -140,6 +140,8 @@ ALLOWED = [
     ("UserPersonalizationJobRole", "s3:PutObject", layout.pointer("braze")),
     ("UserPersonalizationJobRole", "s3:GetObject", "input/item_metadata/items.json"),
     ("UserPersonalizationJobRole", "s3:PutObject", layout.quarantine(RUN_ID) + "/part-0"),
+    ("UserPersonalizationJobRole", "s3:GetObject", layout.only_users(RUN_ID)),
+    ("SweepRole", "s3:DeleteObject", layout.only_users(RUN_ID)),
 ]
 DENIED = [
     ("EnqueueRole", "s3:PutObject", PART),

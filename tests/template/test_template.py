@@ -12,6 +12,7 @@ import pytest
 from cloudformation import PATH, Stack, load, statements, texts
 from stacks import BRAZE, SECRET, WEBHOOK
 
+from cli.stack import BUCKET_OUTPUT, JOB_OUTPUTS
 from connectors import registry
 from connectors.base import Verdict
 from connectors.contract import layout
@@ -386,3 +387,17 @@ def test_every_log_has_an_end(stack):
 def test_docs_that_alarms_name_exist():
     for page in set(re.findall(r"docs/[\w/-]+\.md", PATH.read_text())):
         assert Path(ROOT / page).is_file(), page
+
+
+# ---- What recsync asks the stack for
+
+
+def test_recsync_finds_the_bucket_and_each_type_s_job_in_the_outputs(stack):
+    bucket = stack.parameters["ConnectorBucketName"] or "${ConnectorBucket}"
+    assert stack.outputs[BUCKET_OUTPUT] == bucket
+    assert JOB_OUTPUTS.keys() == set(layout.JOB_TYPES)
+    for job_type, output in JOB_OUTPUTS.items():
+        job = stack.properties(stack.outputs[output].strip("${}"))
+        assert job["Name"] == f"shop-sync-{job_type}"
+        groups = {group["LogGroupName"] for group in stack.of_type("AWS::Logs::LogGroup").values()}
+        assert f"{job['DefaultArguments']['--custom-logGroup-prefix']}/error" in groups

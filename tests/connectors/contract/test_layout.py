@@ -312,3 +312,14 @@ def test_a_run_id_says_when_it_began():
     assert layout.time_of_run(RUN) == datetime(2026, 1, 31, 2, tzinfo=UTC)
     with pytest.raises(LayoutError, match="should look like"):
         layout.time_of_run("yesterday")
+
+
+def test_the_ids_of_a_trial_are_known_by_their_time():
+    key = layout.only_users(RUN)
+    assert key == f"runs/_only_users/{RUN}.txt"
+    assert layout.run_of_key(key) == RUN
+
+
+@pytest.mark.parametrize(("root", "is_on_s3"), [("s3://bucket", True), ("/srv", False)])
+def test_a_folder_knows_whether_it_is_on_s3(root, is_on_s3):
+    assert JobFolder.parse(f"{root}/etl_jobs/related_items/shop").is_on_s3 is is_on_s3
