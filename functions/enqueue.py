@@ -304,14 +304,18 @@ def _part_messages(
             raise EnqueueError(f"{file.key} should hold {file.records} records and goes on; it was changed")
 
 
+def sendable(text: bytes) -> bytes:
+    """JSON text as a message may hold it."""
+    for character, escape in _ESCAPES:
+        text = text.replace(character, escape)
+    return text
+
+
 def _lines(stream: Iterable[bytes], file: PartFile) -> Iterator[bytes]:
     """A part's lines without their ends, as a message may hold them."""
     try:
         for line in stream:
-            text = line.rstrip(b"\n")
-            for character, escape in _ESCAPES:
-                text = text.replace(character, escape)
-            yield text
+            yield sendable(line.rstrip(b"\n"))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise EnqueueError(f"{file.key} cannot be unpacked ({error}); it was changed or cut") from error
 
