@@ -22,7 +22,8 @@ _RECOMMENDATIONS = "recommendations"
 _LINES, _LINE, _ITEM = ',"lines":[', '{"userId":', f'{{"{ITEM_ID}":'
 # Of a line, from the user's id to the first item. Only behind this may items be taken out: nothing else can be there.
 _UP_TO_ITEMS = re.compile(rf'"(?:[^"\\]|\\.)*","op":"upsert","{_RECOMMENDATIONS}":\[')
-# Items that are remembered: at most 250 MB of a function's 512, where each of them holds an emoji. Lists of longer ones are rare.
+# How many items are remembered, of lists whose items are not longer: at most 250 MB of a function's 512, and that
+# only where each of them holds an emoji.
 _ITEMS, _MEAN_CHARS = 32_768, 600
 
 

@@ -50,7 +50,7 @@ class Written:
     @property
     def is_kept_whole(self) -> bool:
         """Whether each item says by itself that Braze keeps it. False also where there are none to say so."""
-        return bool(self.items) and not any([item.loss for item in self.items])
+        return bool(self.items) and not any(item.loss for item in self.items)
 
     def whole(self) -> bytes:
         """The JSON in one piece."""

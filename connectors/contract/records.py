@@ -33,7 +33,7 @@ class SharedItem(Item):
     def _refuse(self, *_: Any, **__: Any) -> Never:
         raise TypeError("an item is shared by all records that recommend it; change a copy: {**item}")
 
-    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
     def __reduce__(self) -> tuple[type[Item], tuple[Item]]:
         """Copied and pickled it is an ordinary item."""

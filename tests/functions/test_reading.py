@@ -76,7 +76,9 @@ def _records(draw):
     ids = draw(st.lists(_TEXTS, max_size=3))
     record = {"userId": user, "op": "upsert", "recommendations": []}
     record["recommendations"] = [{"itemId": one, **{key: draw(_VALUES) for key in keys}} for one in ids]
-    return record | {"whole": {}, "changed": {"queryItemIds": ids, "changed": keys}, "ends": {"endsHoldout": True}}[kind]
+    return (
+        record | {"whole": {}, "changed": {"queryItemIds": ids, "changed": keys}, "ends": {"endsHoldout": True}}[kind]
+    )
 
 
 def enqueued(records) -> list[str]:
@@ -102,7 +104,10 @@ def test_a_body_of_ours_says_the_same_in_pieces_and_in_one_go(records):
 @pytest.mark.parametrize("user", ["ann", 'a"\\n', "名前"])
 @pytest.mark.parametrize("more", [{}, {"queryItemIds": ["7"], "changed": ["name"]}, {"endsHoldout": True}])
 def test_what_our_writers_make_is_read_in_pieces(user, more):
-    items = [{"itemId": "1", "name": "a } b", "size": {"eu": [41]}}, {"itemId": "2", "name": None, "size": float("nan")}]
+    items = [
+        {"itemId": "1", "name": "a } b", "size": {"eu": [41]}},
+        {"itemId": "2", "name": None, "size": float("nan")},
+    ]
     record = {"userId": user, "op": "upsert", "recommendations": items, **more}
     (text,) = enqueued([record, {"userId": "bob", "op": "clear"}])
     assert is_in_pieces(text)
@@ -191,7 +196,9 @@ def test_whatever_else_a_body_is_it_says_the_same_as_in_one_go(text):
 @given(
     at=st.integers(0, len(body(GOOD, GOOD))),
     removed=st.integers(0, 12),
-    put=st.sampled_from(["", "}", "{", '"', ",", "]", "[", "\\", '},{"itemId":', '},{"userId":"x"', ',"lines":[', "}]"]),
+    put=st.sampled_from(
+        ["", "}", "{", '"', ",", "]", "[", "\\", '},{"itemId":', '},{"userId":"x"', ',"lines":[', "}]"]
+    ),
 )
 @example(at=0, removed=0, put="")
 def test_a_body_that_was_damaged_anywhere_says_the_same_as_in_one_go(at, removed, put):
