@@ -169,6 +169,7 @@ GOOD = line("ann", '{"itemId":"1","name":"a"}', '{"itemId":"2","name":"b"}')
         body(GOOD[:-1] + ',"changed":["}]"]}'),
         body('{"mood":{"userId":"x","op":"upsert","recommendations":[{"itemId":"1"}]},"userId":"ann","op":"clear"}'),
         body('{"userId":"ann","mood":{"recommendations":[{"itemId":"1"}]},"op":"upsert","recommendations":[]}'),
+        body('{"userId":"ann","mood":{"recommendations":[{"itemId":"1"}]},"op":"upsert"}'),
         body(line("", '{"itemId":"1"}')),
         body(line("ann")),
         body(line("ann", '{"name":"a"}')),
