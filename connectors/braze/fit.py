@@ -49,25 +49,27 @@ def fit(record: SyncRecord, options: BrazeOptions) -> Fitted:
         return Fitted(record)
     if options.on_oversize == "trim" and options.payload_shape == "arrays":
         record = record.model_copy(update={"changed": None})
-    sent = written(record, options)
-    size_bytes = sent.size_bytes
-    if sent.is_kept_whole and not _may_be_over(record, size_bytes):
+    if _is_small_and_kept(record, options):
         return Fitted(record)
-    return _trimmed(record, options, size_bytes) or _judged(record, options, size_bytes)
-
-
-def _lists(record: SyncRecord, options: BrazeOptions) -> Lists:
-    """The lists of a record that are sent, by attribute."""
     sent = attributes_object(record, options)
-    return {name: sent[name] for name in options.recommendation_attributes() if name in sent}
+    lists: Lists = {name: sent[name] for name in options.recommendation_attributes() if name in sent}
+    size_bytes = len(compact_json(sent))
+    return _trimmed(record, options, lists, size_bytes) or _judged(record, options, lists, size_bytes)
 
 
-def _judged(record: SyncRecord, options: BrazeOptions, size_bytes: int) -> Fitted:
+def _is_small_and_kept(record: SyncRecord, options: BrazeOptions) -> bool:
+    """Whether a record of objects is kept whole, as each of its items says by itself; clears nearly all of them."""
+    if options.payload_shape != "objects":
+        return False
+    sent = written(record, options)
+    return sent.is_kept and sent.size_bytes <= MAX_VALUE_BYTES
+
+
+def _judged(record: SyncRecord, options: BrazeOptions, lists: Lists, size_bytes: int) -> Fitted:
     """Whether Braze keeps what stands in lists that are small enough."""
     if size_bytes > MAX_RECORD_BYTES:
         what = f"{_kb(size_bytes)} of {_kb(MAX_RECORD_BYTES)} KB; list fewer itemMetadataFields"
         return _refused("too_large", "the record", what)
-    lists = _lists(record, options)
     for name, values in lists.items():
         if code := loss_inside(values):
             return _refused(code, _place(name, values, options), LOSSES[code])
@@ -77,10 +79,9 @@ def _judged(record: SyncRecord, options: BrazeOptions, size_bytes: int) -> Fitte
 # Oversize
 
 
-def _trimmed(record: SyncRecord, options: BrazeOptions, size_bytes: int) -> Fitted | None:
+def _trimmed(record: SyncRecord, options: BrazeOptions, lists: Lists, size_bytes: int) -> Fitted | None:
     """A record with a list too long for Braze, cut or refused; None when no list is."""
-    lists = _lists(record, options) if _may_be_over(record, size_bytes) else {}
-    rooms = {name: _room(values) for name, values in lists.items()}
+    rooms = {name: _room(values) for name, values in lists.items()} if _may_be_over(lists, size_bytes) else {}
     over = {name: room for name, room in rooms.items() if room < len(lists[name])}
     if not over:
         return None
@@ -88,13 +89,14 @@ def _trimmed(record: SyncRecord, options: BrazeOptions, size_bytes: int) -> Fitt
     if options.on_oversize == "reject" or not kept:
         return _oversize(name, lists[name], options)
     shorter = record.model_copy(update={"recommendations": (record.recommendations or [])[:kept]})
-    judged = _judged(shorter, options, written(shorter, options).size_bytes)
+    cut = {name: values[:kept] for name, values in lists.items()}
+    judged = _judged(shorter, options, cut, len(compact_json(attributes_object(shorter, options))))
     return Fitted(judged.record, judged.refusal, ("trimmed", *judged.warnings) if judged.record else ())
 
 
-def _may_be_over(record: SyncRecord, size_bytes: int) -> bool:
+def _may_be_over(lists: Lists, size_bytes: int) -> bool:
     """Whether any list can be over a limit at all: one measure of the whole object clears nearly all records."""
-    return size_bytes > MAX_VALUE_BYTES or len(record.recommendations or []) > MAX_ELEMENTS
+    return size_bytes > MAX_VALUE_BYTES or any(len(values) > MAX_ELEMENTS for values in lists.values())
 
 
 def _room(values: list[Any]) -> int:

@@ -48,9 +48,9 @@ class Written:
         return len(self.head) + inside + len(self.tail)
 
     @property
-    def is_kept_whole(self) -> bool:
-        """Whether each item says by itself that Braze keeps it. False also where there are none to say so."""
-        return bool(self.items) and not any(item.loss for item in self.items)
+    def is_kept(self) -> bool:
+        """Whether Braze keeps each item."""
+        return not any(item.loss for item in self.items)
 
     def whole(self) -> bytes:
         """The JSON in one piece."""
