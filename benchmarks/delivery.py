@@ -64,7 +64,7 @@ def bodies(messages: int) -> list[str]:
 
 
 def packing(messages: Sequence[str]) -> Packing:
-    """Measure packing. The CPU is that of this process."""
+    """Measure packing. The CPU is that of this process. A second time its items are known, as where one runs on."""
     began_s = time.process_time()
     groups = [_records(body) for body in messages]
     parsed_s = time.process_time()
@@ -186,11 +186,12 @@ def main() -> int:
     found = {
         "machine": machine(),
         "packing": asdict(packing(messages)),
+        "packingOfKnownItems": asdict(packing(messages)),
         "sending": asdict(sending(given.requests, body_bytes=len(messages[0]))),
     }
     given.results.mkdir(parents=True, exist_ok=True)
     (given.results / "delivery.json").write_text(json.dumps(found, indent=2) + "\n")
-    sys.stdout.write(json.dumps({name: found[name] for name in ("packing", "sending")}) + "\n")
+    sys.stdout.write(json.dumps({name: value for name, value in found.items() if name != "machine"}) + "\n")
     return 0
 
 
