@@ -27,6 +27,7 @@ from connectors.contract.manifest import Message
 from connectors.contract.records import SyncRecord
 from connectors.http import Sender
 from functions.calls import Pause, call
+from functions.reading import read_message, read_record
 
 CONCURRENCY, ANSWER_S = 8, 0.1
 _TAKEN = b'{"message":"success"}'
@@ -57,13 +58,13 @@ class Sending:
     cpu_ms_a_request: float
 
 
-def bodies(messages: int) -> list[bytes]:
+def bodies(messages: int) -> list[str]:
     """Messages as the queue holds them, a request's records each."""
-    return [_message(number).to_json().encode() for number in range(messages)]
+    return [_message(number).to_json() for number in range(messages)]
 
 
-def packing(messages: Sequence[bytes]) -> Packing:
-    """Measure packing. The CPU is that of this process."""
+def packing(messages: Sequence[str]) -> Packing:
+    """Measure packing. The CPU is that of this process. A second time its items are known, as where one runs on."""
     began_s = time.process_time()
     groups = [_records(body) for body in messages]
     parsed_s = time.process_time()
@@ -82,8 +83,8 @@ def _called(connector: BrazeConnector, records: Sequence[SyncRecord]) -> Sequenc
     return call(lambda fresh: connector, send, records, _OPTIONS, (), Pause()).outcomes
 
 
-def _records(body: bytes) -> list[SyncRecord]:
-    return [SyncRecord.model_validate(line) for line in Message.model_validate_json(body).lines]
+def _records(body: str) -> list[SyncRecord]:
+    return [read_record(line) for line in read_message(body).lines]
 
 
 def sending(requests: int, *, body_bytes: int) -> Sending:
@@ -185,11 +186,12 @@ def main() -> int:
     found = {
         "machine": machine(),
         "packing": asdict(packing(messages)),
+        "packingOfKnownItems": asdict(packing(messages)),
         "sending": asdict(sending(given.requests, body_bytes=len(messages[0]))),
     }
     given.results.mkdir(parents=True, exist_ok=True)
     (given.results / "delivery.json").write_text(json.dumps(found, indent=2) + "\n")
-    sys.stdout.write(json.dumps({name: found[name] for name in ("packing", "sending")}) + "\n")
+    sys.stdout.write(json.dumps({name: value for name, value in found.items() if name != "machine"}) + "\n")
     return 0
 
 

@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from cli.config_schema import config_schema
 from cli.run import UsageError
 from cli.schemas import as_text
 from connectors import registry
 from connectors.contract import layout
 from connectors.contract.layout import JobFolder, LayoutError
-from glue_jobs.config_schema import config_schema
 from sample.generate import write_for_you, write_similar_items
 from sample.shop import Shop
 

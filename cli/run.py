@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,19 +98,19 @@ def run_job(
     voice.stage("starting Spark")
     from glue_jobs import glue, sync
 
+    is_full = is_full or bool(plan and plan.is_full)
+    now, report = datetime.now(UTC), reporter(voice)
+    how = {"is_full": is_full, "is_plan": is_plan}
+    return sync.run(glue.session(), folder, now=now, report=report, plan=plan, only_users=only_users, **how)
+
+
+def reporter(voice: Voice) -> Callable[[str], None]:
+    """Says what a run reports: a stage, or a warning."""
+
     def report(text: str) -> None:
         voice.warn(text.removeprefix("warning: ")) if text.startswith("warning: ") else voice.stage(text)
 
-    return sync.run(
-        glue.session(),
-        folder,
-        now=datetime.now(UTC),
-        report=report,
-        is_full=is_full or bool(plan and plan.is_full),
-        is_plan=is_plan,
-        plan=plan,
-        only_users=only_users,
-    )
+    return report
 
 
 def job_run(folder: JobFolder) -> JobRun:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cli.config_schema import config_schema
 from cli.dictionary import PAGE, dictionary
 from cli.run_schema import run_schema
 from connectors import registry
 from connectors.contract.wire import FORMAT_VERSION
-from glue_jobs.config_schema import config_schema
 
 FOLDER = Path(__file__).parents[1] / "schemas"
 # File name → what makes its content.

@@ -120,7 +120,15 @@ class OptionsModel(BaseModel):
 
 
 class ChangePolicy(OptionsModel):
-    """What counts as a change worth sending."""
+    """What counts as a change worth sending.
+
+    Attributes:
+        compare: What counts as a change: ``exact`` any difference, ``set`` all but the order, ``topK`` only the first
+            `k` items.
+        k: How many items ``topK`` compares.
+        refresh_after_days: Tell an unchanged user again after that many days, and within as many more: a fixed day for
+            each user, so that no night repeats everyone.
+    """
 
     compare: Literal["exact", "set", "topK"] = "exact"
     k: int | None = Field(default=None, ge=1)
@@ -138,7 +146,17 @@ class ChangePolicy(OptionsModel):
 
 
 class SyncOptions(OptionsModel):
-    """The settings under `connectors.<name>` of config.json that every connector shares."""
+    """The settings under `connectors.<name>` of config.json that every connector shares.
+
+    Attributes:
+        item_metadata_fields: Fields of the item metadata that every recommendation carries, beside ``itemId``.
+        perform_delta_check: Overrides the root's `performDeltaCheck` for this connector.
+        acknowledge: ``onDelivery``: a user counts as told once a receipt says so. ``onWrite``: someone else reads the
+            files, and our delivery leaves them alone.
+        on_user_removed: A user who left the input keeps his recommendations (``keep``), or loses every attribute we
+            ever wrote, and only those (``clear``).
+        change_policy: What counts as a change worth sending.
+    """
 
     item_metadata_fields: list[str] = Field(default_factory=list)
     perform_delta_check: bool | None = None

@@ -28,7 +28,8 @@ from connectors.contract.records import SyncRecord
 from connectors.contract.storage import NotFoundError, Storage, StorageError
 from connectors.contract.wire import NewerFormatError
 from functions.calls import SUPERSEDED, Connect, Pause, Send, Told, call
-from functions.enqueue import Queue, Sleep, send_all
+from functions.enqueue import Queue, Sleep, send_all, sendable
+from functions.reading import read_message, read_record
 
 OpenFolder: TypeAlias = Callable[[str], Storage]
 
@@ -212,7 +213,7 @@ def _read(
 def _parsed(body: str, connector: Connector) -> tuple[Message, Sequence[SyncRecord]]:
     """A message and its records. Raises _PoisonError, and NewerFormatError for one that a newer release can read."""
     try:
-        message = Message.model_validate_json(body)
+        message = read_message(body)
     except ValidationError as error:
         is_json = error.errors(include_input=False, include_url=False)[0]["type"] != "json_invalid"
         raise _PoisonError("not_a_message" if is_json else "not_json") from error
@@ -221,7 +222,7 @@ def _parsed(body: str, connector: Connector) -> tuple[Message, Sequence[SyncReco
     if message.last_line - message.first_line + 1 != len(message.lines):
         raise _PoisonError("wrong_range")
     try:
-        return message, [SyncRecord.model_validate(line) for line in message.lines]
+        return message, [read_record(line) for line in message.lines]
     except ValidationError as error:
         raise _PoisonError("not_a_record") from error
 
@@ -348,7 +349,7 @@ def _counts(work: _Work, told: Told) -> Counter[str]:
 
 def _gave_back(work: _Work, told: Told, means: _Means) -> bool:
     """Send the unsettled rest as messages of its own; False leaves the whole message to come again."""
-    bodies = [message.to_json().encode() for message in rest_of(work.message, told.outcomes)]
+    bodies = [sendable(message.to_json().encode()) for message in rest_of(work.message, told.outcomes)]
     retries = [outcome for outcome in told.outcomes if outcome.verdict is Verdict.RETRY]
     delay_s = int(min(wait_s(retries, work.message.attempt), _LONGEST_DELAY_S))
     try:

@@ -33,11 +33,14 @@ from connectors.packing import pack
 # Source: Amazon SQS developer guide, "Quotas": 1 MiB a message, and a batch of at most 10 with 1 MiB in all.
 BATCH_MESSAGES = 10
 BATCH_BYTES = 1_048_576
-# A message holds at most one request's records, so that a retry repeats no delivered neighbour; and about
-# this much, so that a batch of them is a comfortable Lambda payload. A larger record travels alone.
-MESSAGE_BYTES = 250_000
+# A message holds at most one request's records, so that a retry repeats no delivered neighbour; and of long ones as
+# many as fit into this, which leaves room for a rest that is written otherwise. A larger record travels alone. Of such
+# messages Lambda hands over fewer at once: as many as its payload of 6 MB holds.
+# Source: AWS Lambda developer guide, "How Lambda processes records from stream and queue-based event sources",
+# section "Batching behavior", read 2026-11-22.
+MESSAGE_BYTES = 1_000_000
 _SEND_TRIES = 6
-# The marker is moved after so many batches: a call to storage for about 25 MB of messages.
+# The marker is moved after so many batches: a call to storage for at most 10 MiB of messages.
 _BATCHES_A_CHECKPOINT = 10
 # Two characters that SQS replaces or refuses, and JSON text that means the same.
 # Source: Amazon SQS API reference, SendMessage, "MessageBody".
@@ -304,14 +307,18 @@ def _part_messages(
             raise EnqueueError(f"{file.key} should hold {file.records} records and goes on; it was changed")
 
 
+def sendable(text: bytes) -> bytes:
+    """JSON text as a message may hold it."""
+    for character, escape in _ESCAPES:
+        text = text.replace(character, escape)
+    return text
+
+
 def _lines(stream: Iterable[bytes], file: PartFile) -> Iterator[bytes]:
     """A part's lines without their ends, as a message may hold them."""
     try:
         for line in stream:
-            text = line.rstrip(b"\n")
-            for character, escape in _ESCAPES:
-                text = text.replace(character, escape)
-            yield text
+            yield sendable(line.rstrip(b"\n"))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise EnqueueError(f"{file.key} cannot be unpacked ({error}); it was changed or cut") from error
 

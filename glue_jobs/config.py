@@ -28,7 +28,13 @@ _PLACEHOLDER = re.compile(r"\[[A-Z][A-Z0-9_ -]*\]")
 
 
 class RelatedItems(OptionsModel):
-    """How a user mapped to several items gets one list."""
+    """How a user mapped to several items gets one list.
+
+    Attributes:
+        merge: ``roundRobin`` takes the best of each list in turn, ``concatenate`` one list after the other, ``score``
+            the highest score first. An item's first occurrence wins.
+        exclude_mapped_items: Leave out the items a user is mapped to.
+    """
 
     merge: Merge = "roundRobin"
     exclude_mapped_items: bool = False
@@ -38,8 +44,24 @@ class Recommendations(OptionsModel):
     """What a user's list may hold.
 
     Attributes:
-        item_filter: A predicate on item metadata, as `item_filter.parse` reads it.
-        exclude_items: A folder or file of pairs USER_ID,ITEM_ID that are never recommended.
+        max_items: Where a list is cut, after all rules that leave items out: it is filled from the next ranks. None
+            cuts none.
+        min_items: A shorter list is filled up from `fallback` to this length. One that stays shorter is an empty list:
+            told to a user who was told something before, and to nobody else.
+        min_score: Items with a lower score are left out; items without a score stay. Of an item in several of a
+            user's lists the highest score counts.
+        include_scores: Every item carries the recommender's `score`. Scores move a little every night, and so then
+            does everyone.
+        on_missing_metadata: An item without metadata keeps its rank with null fields (``keep``), or leaves the list to
+            the next (``drop``). So does an item of which `itemFilter` can say neither yes nor no.
+        item_filter: A predicate on item metadata, in SQL's words: only items for which it is true stay. For example
+            ``current_stock > 0``.
+        block_items: Ids of items that nobody gets.
+        exclude_items: Pairs that are never recommended, such as purchases: a folder, or one .csv or .csv.gz file, with
+            the header USER_ID,ITEM_ID in any order of columns. Relative to the job folder where that is local.
+        fallback: Ids of items that fill up short lists, best first. Every rule for items holds for them too.
+        holdout: A share of the users who get nothing and are marked, the same people in every run.
+        related_items: How a user mapped to several items gets one list; for jobs of related items.
     """
 
     max_items: int | None = Field(default=25, ge=1)
@@ -77,7 +99,23 @@ class Recommendations(OptionsModel):
 
 
 class Guards(OptionsModel):
-    """Limits that hold a run back until someone approves it: see `guards`. None sets no limit."""
+    """Limits that hold a run back until someone approves it. None sets no limit.
+
+    Attributes:
+        max_cleared_pct: Holds a run that newly clears more than so much percent of the users the destination holds.
+        max_cleared: Holds a run that newly clears more than so many users.
+        min_affected_users: Fewer users than this never hold a run by a percentage.
+        max_changed_pct: Holds a run that gives more than so much percent of today's users another list.
+        max_bad_line_pct: Holds a run on a batch of whose lines more than so much percent cannot be read.
+        max_failed_line_pct: Holds a run on a batch of whose lines the recommender failed more than so much percent.
+        min_metadata_coverage_pct: Holds a run of whose recommendations less than so much percent have metadata.
+        max_below_min_items_pct: Holds a run in which more than so much percent of the users have fewer recommendations
+            than `recommendations.minItems`.
+        max_top_item_share_pct: Holds a run in which more than so much percent of the users have the most recommended
+            item.
+        max_input_age_hours: Holds a run on a batch whose newest file was written more than so many hours ago.
+        allow_empty: Take a batch without a good line at its word, where otherwise the run ends with 1.
+    """
 
     max_cleared_pct: float | None = Field(default=15, ge=0, le=100)
     max_cleared: int | None = Field(default=None, ge=0)
@@ -93,7 +131,20 @@ class Guards(OptionsModel):
 
 
 class ConfigFile(OptionsModel):
-    """config.json but for the connectors' own settings."""
+    """config.json but for the connectors' own settings.
+
+    Attributes:
+        schema_address: Names this schema, for editors. A run does not read it.
+        version: The version of the file's form. A file without it is read as one of 2022: `payloadShape` is ``arrays``,
+            and lists are not cut.
+        batch_inference_path: The folder of one batch inference job, or of a solution: then its newest job with finished
+            output. Relative to the job folder where that is local.
+        perform_delta_check: False sends every user, changed or not. A connector may have its own.
+        save_batch_inference_errors: Keep the lines that the recommender failed, under errors/.
+        recommendations: What a user's list may hold.
+        guards: Limits that hold a run back until someone approves it.
+        connectors: The destinations, at least one, each with its settings by its name.
+    """
 
     schema_address: str | None = Field(default=None, alias="$schema")
     version: Literal[1] | None = None

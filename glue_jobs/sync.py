@@ -16,7 +16,7 @@ from connectors.contract.aliases import alias_key
 from connectors.contract.held import GuardReading, Held, InputObject, hold, let_go, newest_held
 from connectors.contract.layout import JobFolder
 from connectors.contract.run_record import ConnectorRecord, RunRecord, write_record
-from connectors.contract.storage import Entry, Storage, StorageError, open_storage
+from connectors.contract.storage import Entry, Storage, open_storage
 from glue_jobs import inference, item_filter, output, recording, state
 from glue_jobs.approval import check_plan
 from glue_jobs.attribute import (
@@ -41,7 +41,7 @@ from glue_jobs.output import WritePlan
 from glue_jobs.pairs import find_exclusions
 from glue_jobs.proposal import JobRun, Proposal, propose, tell_plan
 from glue_jobs.recording import Stages
-from glue_jobs.report.filing import file_report
+from glue_jobs.report.filing import keep
 from glue_jobs.snapshot import read_snapshot
 from glue_jobs.state import Committed
 from glue_jobs.story import Story
@@ -176,18 +176,11 @@ def run(
 
 
 def _keep(storage: Storage, record: RunRecord, report: Report, *, is_plan: bool) -> None:
-    """Keep the record of a run and the page about it; of a plan the record alone.
-
-    The run is over by now, so a page that cannot be written spoils nothing of it.
-    """
+    """Keep the record of a run and the page about it; of a plan the record alone."""
     if is_plan:
         write_record(storage, layout.plan_record(record.run_id), record)
-        return
-    write_record(storage, layout.run_record(record.run_id), record)
-    try:
-        file_report(storage, record, record.finished_at)
-    except StorageError as error:
-        report(f"warning: the report was not written: {error}; write it with recsync report")
+    else:
+        keep(storage, record, report)
 
 
 def _work(

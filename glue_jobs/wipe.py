@@ -2,50 +2,128 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
 from connectors.contract import layout
+from connectors.contract.aliases import alias_key
 from connectors.contract.held import GuardReading, Held, hold
 from connectors.contract.manifest import PartFile, Pointer
-from glue_jobs import state
+from connectors.contract.run_record import ConnectorRecord, RunRecord
+from glue_jobs import recording, state
 from glue_jobs.decorate import clear_line
-from glue_jobs.delta import a_clear
-from glue_jobs.errors import OutOfDateError
-from glue_jobs.proposal import JobRun, propose, tell_plan
+from glue_jobs.delta import Told, Verdict, a_clear
+from glue_jobs.errors import OutOfDateError, SyncError
+from glue_jobs.proposal import JobRun, Proposal, propose, tell_plan
+from glue_jobs.recording import Stages
+from glue_jobs.report.filing import keep
+from glue_jobs.story import Narrator, Story, together
 from glue_jobs.tables import USER_ARROW, read_table
-from glue_jobs.tell import TellPlan
+from glue_jobs.tell import Telling, TellPlan
 from glue_jobs.writers import Files, PartWriter, SnapshotWriter
 
+_ROWS_AT_ONCE = 10_000
 
-def wipe(run: JobRun, connector: str) -> Held:
-    """Hold a commit that clears everyone the snapshot knows; `approve` publishes it.
+
+@dataclass(frozen=True)
+class Wiped:
+    """What a wipe prepared.
+
+    Attributes:
+        record: The same as it is kept.
+        held: For each connector a commit that waits for a yes.
+        stopped: Connector → why nothing of it was prepared.
+    """
+
+    record: RunRecord
+    held: Sequence[Held]
+    stopped: Mapping[str, SyncError]
+
+
+@dataclass(frozen=True)
+class _End:
+    """How it ended for one connector: one of the two, and what is kept of it."""
+
+    record: ConnectorRecord
+    held: Held | None = None
+    stopped: SyncError | None = None
+
+
+def wipe(run: JobRun, connectors: Sequence[str], report: Callable[[str], None]) -> Wiped:
+    """Hold, for each of some connectors, a commit that clears everyone its snapshot knows; `approve` publishes it.
+
+    What was prepared is kept as the record of a run, with the page about it.
 
     Raises:
         OutOfDateError: Nobody was ever told anything.
-        StateError: The snapshot cannot be read.
+        StateError: No snapshot can be read.
     """
+    stages = Stages(report)
+    ends = [_end(run, connector, stages) for connector in connectors]
+    held = [end.held for end in ends if end.held]
+    stopped = {end.record.connector: end.stopped for end in ends if end.stopped}
+    if not held:
+        raise next(iter(stopped.values()))
+    record = recording.run_record(run, [end.record for end in ends], stopped, stages)
+    keep(run.storage, record, stages)
+    return Wiped(record, held, stopped)
+
+
+def _end(run: JobRun, connector: str, report: Callable[[str], None]) -> _End:
+    try:
+        proposal, story = _proposal(run, connector, report)
+    except SyncError as error:
+        return _End(recording.of_stopped(connector, error), stopped=error)
+    readings = [_reading(proposal)]
+    held = proposal.held(readings, inputs=[])
+    hold(run.storage, held)
+    return _End(recording.connector_record(run, proposal, story, readings, "held"), held=held)
+
+
+def _proposal(run: JobRun, connector: str, report: Callable[[str], None]) -> tuple[Proposal, Story]:
+    """The commit, with its files written, and some of those whom it clears."""
     committed = state.read_pointer(run.storage, connector)
     if committed.pointer is None or not committed.pointer.rows:
         raise OutOfDateError(f"{connector}: nobody was told anything yet")
+    report(f"{connector}: writing a clear for each of {committed.pointer.rows} user(s)")
     tell = tell_plan(run, connector, committed)
-    files, users = _write(run, connector, tell, committed.pointer)
+    files, story = _write(run, connector, tell, committed.pointer)
+    users = committed.pointer.rows
     counts = {"users": 0, "usersHeld": users, "cleared": users, "records": users}
     proposal = propose(run, connector, committed, tell, files=files, counts=counts, items=None, item_types={})
+    return proposal, story
+
+
+def _reading(proposal: Proposal) -> GuardReading:
+    """The guard that holds every wipe."""
+    users = proposal.manifest.counts["records"]
     note = f"all {users} users lose every attribute we ever wrote"
-    reading = GuardReading(name="wipe", number=users, limit=0, is_breached=True, note=note)
-    held = proposal.held([reading], inputs=[])
-    hold(run.storage, held)
-    return held
+    return GuardReading(name="wipe", number=users, limit=0, is_breached=True, note=note)
 
 
-def _write(run: JobRun, connector: str, tell: TellPlan, pointer: Pointer) -> tuple[Files, int]:
+def _write(run: JobRun, connector: str, tell: TellPlan, pointer: Pointer) -> tuple[Files, Story]:
     """A clear for each user, and his row of the next snapshot; a file of it for each file of the last."""
     parts = PartWriter(run.storage, lambda number: layout.part(connector, run.run_id, f"wipe-{number:05d}"))
-    folder, rows, users = layout.snapshot(connector, tell.version, run.run_id), list[PartFile](), 0
+    folder, rows = layout.snapshot(connector, tell.version, run.run_id), list[PartFile]()
+    narrator = Narrator(alias_key(run.storage), lambda items: ())
     cleared = a_clear(version=tell.version, at=tell.at)
     for number, file in enumerate(pointer.snapshot):
         writer = SnapshotWriter(run.storage, f"{folder}/wipe-{number:05d}.parquet")
-        for row in read_table(run.storage, file, USER_ARROW).select(["userId", "isMarked"]).to_pylist():
-            parts.write(clear_line(row["userId"]))
-            writer.write(row["userId"], cleared._replace(is_marked=bool(row["isMarked"])))
-            users += 1
+        for row in _users(run, file):
+            user_id, kept = row["userId"], cleared._replace(is_marked=bool(row["isMarked"]))
+            parts.write(clear_line(user_id))
+            writer.write(user_id, kept)
+            narrator.note(user_id, Telling(Verdict.CLEARED, clear_line(user_id), kept, _was(row)))
         rows += writer.close()
-    return Files(parts.close(), rows, parts.digest), users
+    return Files(parts.close(), rows, parts.digest), together([narrator.report()])
+
+
+def _was(row: Mapping[str, Any]) -> Told:
+    return Told(row["op"], row["itemIds"] or [], row["fingerprint"], row["sentIn"], row["sentAt"])
+
+
+def _users(run: JobRun, file: PartFile) -> Iterator[dict[str, Any]]:
+    """The users of a file of the snapshot, a few thousand at a time."""
+    for batch in read_table(run.storage, file, USER_ARROW).to_batches(_ROWS_AT_ONCE):
+        yield from batch.to_pylist()

@@ -14,7 +14,6 @@ from cli.options import ConnectorOption, Folder, NoColorOption, OutputOption, Qu
 from cli.run import UsageError, any_folder
 from connectors.contract.held import Held, newest_held
 from connectors.contract.storage import Storage, open_storage
-from glue_jobs.errors import HELD
 
 
 @command(
@@ -85,12 +84,18 @@ def wipe(
     from glue_jobs.wipe import wipe as hold_wipe
 
     voice, run = Voice(output, quiet, no_color), work.job_run(any_folder(folder))
-    names = [connector] if connector else list(run.config.connectors)
-    found = [hold_wipe(run, work.known(name, run.config.connectors)) for name in names]
-    for held in found:
+    names = [work.known(connector, run.config.connectors)] if connector else list(run.config.connectors)
+    wiped = hold_wipe(run, names, work.reporter(voice))
+    for held in wiped.held:
         show.held(held, folder, voice)
-    voice.data({"held": [{"connector": one.connector, "run": one.run_id} for one in found]})
-    raise typer.Exit(HELD)
+    show.stopped(wiped.record, voice)
+    voice.data(
+        {
+            "held": [{"connector": one.connector, "run": one.run_id} for one in wiped.held],
+            "stopped": {name: str(error) for name, error in wiped.stopped.items()},
+        }
+    )
+    raise typer.Exit(wiped.record.exit_code)
 
 
 def _waiting(storage: Storage, connector: str | None, run_id: str | None) -> list[Held]:

@@ -49,6 +49,13 @@ class BrazeOptions(SyncOptions):
             value is left out, since Braze drops the whole attribute for one nested null. ``arrays``: one
             attribute a field, the shape of 2022; a missing value holds its place as an empty text.
             ``ids``: one attribute ``<prefix>itemId``.
+        rank_prefix: With ``arrays``, send ``1:90.99`` in place of ``90.99``, so that equal values stay apart.
+        on_oversize: What becomes of a list over what Braze keeps (100 KB an attribute, 500 elements of an array of
+            plain values). ``reject`` refuses the record and says why in its receipt; ``trim`` sends as many items,
+            from the best, as fit, counted as a warning.
+        on_attribute_retired: What becomes of an attribute we once wrote and no longer write: ``keep`` leaves it,
+            ``clear`` nulls it in whole records.
+        update_existing_only: Never create a profile in Braze.
     """
 
     attribute_prefix: str = ""

@@ -9,9 +9,8 @@ from connectors.base import Connector, Destination, Fitted, Outcome, Reply, Requ
 from connectors.braze.billing import data_points
 from connectors.braze.config import LIMITS, BrazeOptions, checked_api_key, checked_endpoint
 from connectors.braze.fit import fit
-from connectors.braze.payload import attributes_object
+from connectors.braze.payload import attributes_object, written
 from connectors.braze.replies import read_reply
-from connectors.braze.values import compact_json
 from connectors.contract.records import SyncRecord
 from connectors.packing import pack
 
@@ -47,7 +46,7 @@ class BrazeConnector(Connector):
     ) -> list[Request]:
         """See Connector."""
         own = _braze(options)
-        pieces = (compact_json(attributes_object(record, own, retired)) for record in records)
+        pieces = (written(record, own, retired).whole() for record in records)
         groups = pack(
             pieces,
             max_count=self.limits.max_records,
@@ -64,7 +63,7 @@ class BrazeConnector(Connector):
         requests, start = [], 0
         for group in groups:
             sent = range(start, start + len(group))
-            requests.append(Request(self._url, self._headers, _HEAD + b",".join(group) + _TAIL, sent))
+            requests.append(Request(self._url, self._headers, b"%b%b%b" % (_HEAD, b",".join(group), _TAIL), sent))
             start = sent.stop
         return requests
 

@@ -17,7 +17,7 @@ from pydantic import JsonValue
 
 from connectors.base import Fitted, Outcome, Verdict, quoted
 from connectors.braze.config import LIMITS, BrazeOptions
-from connectors.braze.payload import attributes_object
+from connectors.braze.payload import attributes_object, written
 from connectors.braze.values import (
     LOSSES,
     MAX_ELEMENTS,
@@ -49,10 +49,20 @@ def fit(record: SyncRecord, options: BrazeOptions) -> Fitted:
         return Fitted(record)
     if options.on_oversize == "trim" and options.payload_shape == "arrays":
         record = record.model_copy(update={"changed": None})
+    if _is_small_and_kept(record, options):
+        return Fitted(record)
     sent = attributes_object(record, options)
     lists: Lists = {name: sent[name] for name in options.recommendation_attributes() if name in sent}
     size_bytes = len(compact_json(sent))
     return _trimmed(record, options, lists, size_bytes) or _judged(record, options, lists, size_bytes)
+
+
+def _is_small_and_kept(record: SyncRecord, options: BrazeOptions) -> bool:
+    """Whether a record of objects is kept whole, as each of its items says by itself; clears nearly all of them."""
+    if options.payload_shape != "objects":
+        return False
+    sent = written(record, options)
+    return sent.is_kept and sent.size_bytes <= MAX_VALUE_BYTES
 
 
 def _judged(record: SyncRecord, options: BrazeOptions, lists: Lists, size_bytes: int) -> Fitted:

@@ -7,11 +7,59 @@ attributes", read 2026-11-21.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from connectors.braze.config import BrazeOptions
-from connectors.contract.records import ITEM_ID, Item, SyncRecord
+from connectors.braze.values import compact_json, loss_inside
+from connectors.contract.records import ITEM_ID, Item, SyncRecord, made_of
+
+
+@dataclass(frozen=True, slots=True)
+class ToldItem:
+    """An item in the shape ``objects``.
+
+    Attributes:
+        json: As it is sent.
+        loss: Why Braze would not keep it, as a key of LOSSES; empty when it would.
+    """
+
+    json: bytes
+    loss: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An attributes object as JSON, in pieces.
+
+    Attributes:
+        items: What stands between head and tail, with a comma between neighbours.
+    """
+
+    head: bytes
+    items: Sequence[ToldItem] = ()
+    tail: bytes = b""
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the whole."""
+        inside = sum([len(item.json) for item in self.items]) + max(0, len(self.items) - 1)
+        return len(self.head) + inside + len(self.tail)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether Braze keeps each item."""
+        return not any(item.loss for item in self.items)
+
+    def whole(self) -> bytes:
+        """The JSON in one piece."""
+        return b"%b%b%b" % (self.head, b",".join([item.json for item in self.items]), self.tail)
+
+
+def _told(item: Item) -> ToldItem:
+    kept = _without_nulls(item) if None in item.values() else item
+    return ToldItem(compact_json(kept), loss_inside(kept))
 
 
 def attributes_object(record: SyncRecord, options: BrazeOptions, retired: Iterable[str] = ()) -> dict[str, Any]:
@@ -24,15 +72,33 @@ def attributes_object(record: SyncRecord, options: BrazeOptions, retired: Iterab
     Args:
         retired: Attributes we once wrote that an upsert does not write, the mark of the holdout among them.
     """
-    identity: dict[str, Any] = {"external_id": record.user_id}
-    if options.update_existing_only:
-        identity |= {"_update_existing_only": True}
     if record.op == "upsert":
         shown = _recommendations(record.recommendations or [], options, record.changed)
-        return identity | (_whole(record, options, retired) if record.changed is None else {}) | shown
+        return _around(record, options, retired) | shown
     nulls = dict.fromkeys([*retired, *options.attribute_names()])
     mark = {options.holdout_attribute(): True} if record.op == "holdout" else {}
-    return identity | nulls | mark
+    return _identity(record, options) | nulls | mark
+
+
+def written(record: SyncRecord, options: BrazeOptions, retired: Iterable[str] = ()) -> Written:
+    """The attributes object as it is sent. A list of objects is put together from the JSON of its items."""
+    if record.op != "upsert" or options.payload_shape != "objects":
+        return Written(compact_json(attributes_object(record, options, retired)))
+    (name,) = options.recommendation_attributes()
+    around = _around(record, options, retired)
+    around.pop(name, None)
+    head = b"%b,%b:[" % (compact_json(around).removesuffix(b"}"), compact_json(name))
+    return Written(head, made_of(record.recommendations or [], _told), b"]}")
+
+
+def _identity(record: SyncRecord, options: BrazeOptions) -> dict[str, Any]:
+    identity: dict[str, Any] = {"external_id": record.user_id}
+    return identity | ({"_update_existing_only": True} if options.update_existing_only else {})
+
+
+def _around(record: SyncRecord, options: BrazeOptions, retired: Iterable[str]) -> dict[str, Any]:
+    """All that an upsert says beside the list."""
+    return _identity(record, options) | (_whole(record, options, retired) if record.changed is None else {})
 
 
 def _whole(record: SyncRecord, options: BrazeOptions, retired: Iterable[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Source: Braze user guide, "Custom attributes", "Nested custom attributes" and "A
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -12,6 +13,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from pydantic import JsonValue
+from pydantic_core import PydanticSerializationError, to_json
 
 # Braze says "100 KB" and not whether a KB has 1,000 or 1,024 bytes: the smaller one is safe under both readings.
 MAX_VALUE_BYTES = 100_000
@@ -30,8 +32,11 @@ LOSSES = {
 
 
 def compact_json(data: object) -> bytes:
-    """JSON as it is sent: UTF-8, nothing between its parts."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    """JSON as it is sent: UTF-8, nothing between its parts. Half a surrogate pair, which UTF-8 has not, is a "?"."""
+    try:
+        return to_json(data, inf_nan_mode="constants")
+    except PydanticSerializationError:
+        return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def is_plain_array(value: JsonValue) -> bool:
@@ -63,6 +68,7 @@ def _first_loss(values: Iterable[JsonValue]) -> str:
     return next(filter(None, map(loss_inside, values)), "")
 
 
+@functools.lru_cache(1_024)  # keys are few, and stand in every item
 def _is_key(key: str) -> bool:
     return 0 < len(key) <= MAX_CHARS and not _UNSAFE_IN_KEY.search(key)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Never, Self, TypeVar
 
 from pydantic import Field, JsonValue, model_serializer, model_validator
 
@@ -11,6 +12,47 @@ from connectors.contract.wire import WireModel
 ITEM_ID = "itemId"
 SCORE = "score"
 Item = dict[str, JsonValue]
+_Made = TypeVar("_Made")
+
+
+class SharedItem(Item):
+    """An item that was read once for all records that recommend it. It cannot be changed; ``{**item}`` is a copy.
+
+    Attributes:
+        shape: Its keys, in order.
+        made: A function and what it made of the item; see `made_of`.
+    """
+
+    __slots__ = ("made", "shape")
+
+    def __init__(self, item: Item) -> None:
+        super().__init__(item)
+        self.shape = tuple(item)
+        self.made: tuple[Callable[[Item], Any] | None, Any] = (None, None)
+
+    def _refuse(self, *_: Any, **__: Any) -> Never:
+        raise TypeError("an item is shared by all records that recommend it; change a copy: {**item}")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[type[Item], tuple[Item]]:
+        """Copied and pickled it is an ordinary item."""
+        return dict, (dict(self),)
+
+
+def made_of(items: Sequence[Item], make: Callable[[Item], _Made]) -> list[_Made]:
+    """What a pure function makes of each item. A shared item keeps it until another function asks."""
+    return [
+        made[1] if isinstance(item, SharedItem) and (made := item.made)[0] is make else _made_anew(item, make)
+        for item in items
+    ]
+
+
+def _made_anew(item: Item, make: Callable[[Item], _Made]) -> _Made:
+    made = make(item)
+    if isinstance(item, SharedItem):
+        item.made = (make, made)
+    return made
 
 
 class SyncRecord(WireModel):

@@ -1,8 +1,8 @@
-"""Gathers what a page tells from the job folder, and files the page beside its record."""
+"""Keeps the record of a run, gathers what a page tells from the job folder, and files the page beside the record."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from connectors.contract import layout
 from connectors.contract.aliases import alias_key
 from connectors.contract.held import newest_held
-from connectors.contract.run_record import ConnectorRecord, RunRecord, read_record, run_ids
-from connectors.contract.storage import Storage
+from connectors.contract.run_record import ConnectorRecord, RunRecord, read_record, run_ids, write_record
+from connectors.contract.storage import Storage, StorageError
 from connectors.contract.tally import read_tally
 from connectors.contract.wire import NewerFormatError
 from glue_jobs.report.facts import Facts, Standing
@@ -20,6 +20,21 @@ from glue_jobs.state import read_manifest
 
 # A month of nights.
 _EARLIER = 29
+
+
+def keep(storage: Storage, record: RunRecord, report: Callable[[str], None]) -> None:
+    """Keep the record of a run and the page about it.
+
+    The run is over by now, so a page that cannot be written spoils nothing of it.
+
+    Args:
+        report: Is told that the page could not be written.
+    """
+    write_record(storage, layout.run_record(record.run_id), record)
+    try:
+        file_report(storage, record, record.finished_at)
+    except StorageError as error:
+        report(f"warning: the report was not written: {error}; write it with recsync report")
 
 
 def file_report(storage: Storage, record: RunRecord, as_of: datetime) -> str:

@@ -104,6 +104,17 @@ def test_wipe_waits_for_a_yes(recsync, job, folder):
     assert recsync("wipe", "--connector", "klaviyo", folder)[0] == 2
 
 
+def test_a_wipe_is_a_run_like_any_other(recsync, job, folder):
+    code, out, _ = recsync("wipe", "--output", "json", folder)
+    told = json.loads(out)
+    assert (code, told["stopped"]) == (3, {})
+    newest = json.loads(recsync("runs", "--output", "json", folder)[1])["runs"][0]
+    assert newest["runId"] == told["held"][0]["run"]
+    assert [part["outcome"] for part in newest["connectors"]] == ["held"]
+    (status,) = json.loads(recsync("status", "--output", "json", folder)[1])["connectors"]
+    assert status["lastRun"] == {"run": newest["runId"], "outcome": "held"}
+
+
 @pytest.mark.usefixtures("job")
 @pytest.mark.parametrize(
     ("words", "code"),

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from cli import init
+from cli.config_schema import config_schema
 from connectors import registry
 from connectors.contract.layout import JOB_TYPES
 from connectors.contract.storage import LocalStorage
 from glue_jobs.config import load_config
-from glue_jobs.config_schema import config_schema
 
 
 @pytest.mark.parametrize("job_type", JOB_TYPES)

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
+from cli.config_schema import config_schema
 from cli.dictionary import PAGE, dictionary
 from cli.schemas import FOLDER, SCHEMAS, as_text, write
 from connectors import registry
 from glue_jobs.config import ConfigFile, Guards, Recommendations
-from glue_jobs.config_schema import config_schema
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -51,6 +51,28 @@ def test_a_connectors_settings_stand_below_its_name(schema, name):
 
 def test_settings_of_a_connector_of_someone_else_are_taken_as_they_are(schema):
     assert schema["properties"]["connectors"]["additionalProperties"] == {"type": "object"}
+
+
+def properties_of(schema, path=""):
+    """Every property in a schema as (path, what is said of it)."""
+    if isinstance(schema, dict):
+        for name, found in schema.get("properties", {}).items():
+            yield f"{path}.{name}", found
+        for name, below in schema.items():
+            yield from properties_of(below, f"{path}.{name}")
+
+
+def test_an_editor_says_what_each_key_means(schema):
+    found = dict(properties_of(schema))
+    assert len(found) > 45
+    assert [path for path, said in found.items() if not said.get("description", "").endswith(".")] == []
+    assert not [path for path, said in found.items() if "None" in said["description"] or "``" in said["description"]]
+
+
+def test_a_setting_that_a_connector_shares_is_described_for_it_too(schema):
+    for model in ("BrazeOptions", "WebhookOptions"):
+        said = schema["$defs"][model]["properties"]["onUserRemoved"]["description"]
+        assert said.startswith("A user who left the input keeps his recommendations (`keep`)")
 
 
 def test_every_reference_leads_to_a_definition(schema):

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from connectors import registry
 from connectors.base import Connector, Destination, Outcome, Reply, Request, SyncOptions, Verdict
-from connectors.contract.records import SyncRecord
+from connectors.contract.records import SharedItem, SyncRecord
 from connectors.dialect import Dialect
 from connectors.errors import ConfigError
 
@@ -293,6 +293,15 @@ def test_the_same_records_are_the_same_requests_also_from_another_process(case):
         differ = {name.lower() for name in first.headers if first.headers[name] != again.headers.get(name)}
         assert first.headers.keys() == again.headers.keys()
         assert differ <= case.dialect.attempt_headers
+
+
+def test_records_that_share_their_items_make_the_same_requests(case):
+    plain = [upsert(f"user-{number}", "a", None, {"size": [41]}) for number in range(3)]
+    items = [SharedItem(item) for item in plain[0].recommendations]
+    shared = [record.model_copy(update={"recommendations": list(items)}) for record in plain]
+    assert case.fitting(shared) == case.fitting(plain)
+    bodies = [[request.body for request in case.requests(case.fitting(records))] for records in (plain, shared, shared)]
+    assert bodies[0] == bodies[1] == bodies[2]
 
 
 @pytest.mark.parametrize("op", ["clear", "holdout"])

@@ -399,6 +399,15 @@ def test_the_rest_of_a_half_settled_message_goes_back_alone(publish, batch_of, f
     assert second.counts == {"delivered": 2, "requests": 2, "repeated": 2}
 
 
+def test_f16_a_rest_holds_no_character_that_sqs_refuses_or_replaces(publish, batch_of, fake_braze, connector):
+    run, queue = publish([upsert("ann"), upsert("bob\ufffe\uffff")], records_per_request=2), Giving()
+    connector.limits = Limits(max_records=1, max_bytes=10_000)
+    deliver(batch_of(run), connector, fake_braze(**{"bob\ufffe\uffff": [THROTTLED]}), open_storage, queue=queue)
+    [rest] = queue.bodies
+    assert "\ufffe" not in rest and "\uffff" not in rest
+    assert Message.model_validate_json(rest).lines == [upsert("bob\ufffe\uffff")]
+
+
 def test_a_rest_that_the_queue_does_not_take_stays_with_its_message(publish, batch_of, fake_braze, connector):
     run = publish([upsert("ann"), upsert("bob")], records_per_request=2)
     connector.limits = Limits(max_records=1, max_bytes=10_000)

@@ -29,6 +29,7 @@ from connectors.contract.records import SyncRecord
 from connectors.contract.storage import LocalStorage, StorageError, open_storage
 from glue_jobs import errors, state, sync
 from glue_jobs.holdout import Holdout
+from glue_jobs.report import filing
 
 ROOT = Path(__file__).parents[2]
 BRAZE = {"itemMetadataFields": ["name", "price"], "attributePrefix": "recs_"}
@@ -689,7 +690,7 @@ def test_a_page_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch):
     def file_report(storage, record, as_of):
         raise StorageError("the disk is full")
 
-    monkeypatch.setattr(sync, "file_report", file_report)
+    monkeypatch.setattr(filing, "file_report", file_report)
     folder, said = JobFolder.parse(str(tmp_path / "etl_jobs/user_personalization/demo")), []
     with pytest.raises(errors.ConfigError):
         sync.run(None, folder, now=NOW, report=said.append)

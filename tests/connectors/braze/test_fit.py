@@ -17,7 +17,7 @@ from connectors.braze.connector import BrazeConnector
 from connectors.braze.fit import MAX_RECORD_BYTES, fit
 from connectors.braze.payload import attributes_object
 from connectors.braze.values import LOSSES, MAX_VALUE_BYTES, compact_json
-from connectors.contract.records import SyncRecord
+from connectors.contract.records import SharedItem, SyncRecord
 
 KEY = "canary-4f1c-92ab"
 CANARY = "canary value"
@@ -306,6 +306,14 @@ def test_of_hostile_records_braze_drops_nothing_in_silence(records, shape, choic
     assert (account.stats.dropped, account.stats.refused) == (0, 0)
     assert all((one.record is None) == (one.refusal is not None) for one in fitted)
     assert {record.user_id for record in kept} == account.profiles.keys()
+
+
+@settings(max_examples=100)
+@given(RECORDS, st.sampled_from(["objects", "arrays", "ids"]), st.sampled_from(["reject", "trim"]))
+def test_shared_items_are_judged_like_any_others(record, shape, choice):
+    own, shared = options(shape, on_oversize=choice), [SharedItem(item) for item in record.recommendations]
+    once = record.model_copy(update={"recommendations": shared})
+    assert repr(fit(once, own)) == repr(fit(once, own)) == repr(fit(record, own))
 
 
 @pytest.mark.parametrize("choice", ["reject", "trim"])

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from connectors.braze.config import BrazeOptions
-from connectors.braze.payload import attributes_object
-from connectors.contract.records import SyncRecord
+from connectors.braze.payload import attributes_object, written
+from connectors.braze.values import compact_json
+from connectors.contract.records import SharedItem, SyncRecord
 
 SHOES = [
     {"itemId": "106", "name": "Tan Shoe", "price": 90.99, "image": None},
@@ -200,3 +201,44 @@ def test_retired_attributes_end_with_whole_records_where_the_settings_say_so():
     assert attributes_object(upsert(*SHOES), clears, ["old"])["old"] is None
     assert "old" not in attributes_object(upsert(*SHOES), keeps, ["old"])
     assert "old" not in attributes_object(changed("itemId"), clears, ["old"])
+
+
+def shared(record: SyncRecord) -> SyncRecord:
+    """The record as it comes out of a message."""
+    items = record.recommendations
+    return record.model_copy(update={"recommendations": items and [SharedItem(item) for item in items]})
+
+
+@pytest.mark.parametrize("shape", ["objects", "arrays", "ids"])
+@pytest.mark.parametrize(
+    "record",
+    [
+        upsert(),
+        upsert(*SHOES),
+        upsert(*SHOES, {**SHOES[0], "name": {"a": [None, float("inf"), "\ud800"]}}),
+        upsert(*SHOES).model_copy(update={"changed": ["price"]}),
+        upsert(*SHOES).model_copy(update={"ends_holdout": True}),
+        SyncRecord(user_id='"é', op="clear"),
+        SyncRecord(user_id="ann", op="holdout"),
+    ],
+)
+def test_what_is_written_is_the_attributes_object_and_its_size_is_known_before(shape, record):
+    settings = options(shape, other_attributes={"campaign": "autumn"}, update_existing_only=True)
+    for one in (record, shared(record), shared(record)):
+        sent = written(one, settings, ["old"])
+        assert sent.whole() == compact_json(attributes_object(record, settings, ["old"]))
+        assert sent.size_bytes == len(sent.whole())
+
+
+def test_an_attribute_both_retired_and_ours_is_written_once():
+    settings = options("objects", on_attribute_retired="clear")
+    sent = written(upsert(*SHOES), settings, ["recs_items", "old"]).whole()
+    assert sent.count(b"recs_items") == 1
+    assert json.loads(sent) == attributes_object(upsert(*SHOES), settings, ["recs_items", "old"])
+
+
+def test_a_shared_item_is_written_once_for_all_records():
+    item = SharedItem(SHOES[0])
+    first, second = (written(SyncRecord(user_id="a", op="clear").model_copy(
+        update={"op": "upsert", "recommendations": [item]}), options("objects")) for _ in range(2))  # fmt: skip
+    assert first.items[0] is second.items[0]

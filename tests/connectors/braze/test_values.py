@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,3 +79,22 @@ def test_an_array_of_plain_values_is_what_braze_keeps_as_a_set(value, is_plain):
 
 def test_json_is_compact_and_speaks_utf_8():
     assert compact_json({"a": ["é", None]}) == '{"a":["é",null]}'.encode()
+
+
+_ANY = st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats() | st.text(st.characters(), max_size=5)
+_HALVES = st.sampled_from(["\ud800", "a\udfffb", "\ufffe", "\x00\x7f\u2028"])
+
+
+@given(
+    st.recursive(
+        _ANY | _HALVES,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4) | _HALVES, inner, max_size=4),
+    )
+)
+def test_json_is_byte_for_byte_what_pythons_own_writer_makes_of_it(data):
+    plain = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    assert compact_json(data) == plain.encode("utf-8", "replace")
+
+
+def test_json_may_be_as_deep_as_a_record():
+    assert json.loads(compact_json(json.loads("[" * 250 + "]" * 250))) == json.loads("[" * 250 + "]" * 250)

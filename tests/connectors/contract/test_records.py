@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import re
 
 import pytest
@@ -12,7 +14,7 @@ from pydantic import ValidationError
 
 from connectors.contract.manifest import Message
 from connectors.contract.receipts import Receipt
-from connectors.contract.records import SyncRecord
+from connectors.contract.records import SharedItem, SyncRecord, made_of
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
@@ -159,3 +161,65 @@ def test_f58_what_cannot_be_read_is_named_and_not_quoted(model, raw):
     with pytest.raises(ValidationError) as caught:
         model.model_validate_json('{"userId": "ann", ')
     assert "ann" not in str(caught.value)
+
+
+# Items that records share
+
+
+@given(upserts)
+def test_a_record_of_shared_items_is_the_same_record(record):
+    shared = record.model_copy(update={"recommendations": [SharedItem(item) for item in record.recommendations]})
+    assert shared == record
+    assert shared.to_json() == record.to_json()
+    assert json.dumps(shared.recommendations) == json.dumps(record.recommendations)
+
+
+def unpickled(item):
+    return pickle.loads(pickle.dumps(item))  # noqa: S301 - made here
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda item: item.update(name="b"),
+        lambda item: item.__setitem__("name", "b"),
+        lambda item: item.__delitem__("name"),
+        lambda item: item.__ior__({"name": "b"}),
+        lambda item: item.setdefault("size", 7),
+        lambda item: item.pop("name"),
+        lambda item: item.popitem(),
+        lambda item: item.clear(),
+    ],
+)
+def test_a_shared_item_cannot_be_changed_and_its_copy_can(change):
+    item = SharedItem({"itemId": "1", "name": "a"})
+    with pytest.raises(TypeError, match="change a copy"):
+        change(item)
+    assert item == {"itemId": "1", "name": "a"}
+    for copied in (
+        {**item},
+        item.copy(),
+        item | {},
+        copy.copy(item),
+        copy.deepcopy(item),
+        unpickled(item),
+    ):
+        change(copied)
+        assert type(copied) is dict and copied != item
+
+
+def test_what_is_made_of_a_shared_item_is_made_once_until_another_function_asks():
+    asked, items = [], [SharedItem({"itemId": "1"}), {"itemId": "2"}]
+
+    def name(item):
+        asked.append(item["itemId"])
+        return f"item {item['itemId']}"
+
+    def other(item):
+        return None
+
+    assert made_of(items, name) == made_of(items, name) == ["item 1", "item 2"]
+    assert asked == ["1", "2", "2"]
+    assert made_of(items, other) == [None, None]
+    assert made_of(items, name) == ["item 1", "item 2"]
+    assert asked == ["1", "2", "2", "1", "2"]

@@ -5,21 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+from pydantic.json_schema import models_json_schema
 
+from cli.descriptions import Described
 from connectors import registry
 from connectors.base import OptionsModel
 from glue_jobs.config import ConfigFile
 
 _REFERENCE = "#/$defs/{model}"
-
-
-class _Plain(GenerateJsonSchema):
-    """Keys are their own titles."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        """See GenerateJsonSchema."""
-        return False
 
 
 def config_schema(connectors: Iterable[str]) -> dict[str, Any]:
@@ -31,12 +24,15 @@ def config_schema(connectors: Iterable[str]) -> dict[str, Any]:
     options = {name: registry.connector_class(name).options_model for name in connectors}
     models: list[type[OptionsModel]] = [ConfigFile, *options.values()]
     places, made = models_json_schema(
-        [(model, "validation") for model in models], ref_template=_REFERENCE, schema_generator=_Plain
+        [(model, "validation") for model in models], ref_template=_REFERENCE, schema_generator=Described
     )
     definitions = made["$defs"]
     root = definitions.pop(places[ConfigFile, "validation"]["$ref"].rpartition("/")[2])
     root["properties"]["connectors"] |= {
-        "properties": {name: places[model, "validation"] for name, model in options.items()},
+        "properties": {
+            name: {**places[model, "validation"], "description": f"The settings of {name}."}
+            for name, model in options.items()
+        },
         "additionalProperties": {"type": "object"},
     }
     return {
