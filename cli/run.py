@@ -98,10 +98,16 @@ def run_job(
     voice.stage("starting Spark")
     from glue_jobs import glue, sync
 
-    is_full = is_full or bool(plan and plan.is_full)
-    now, report = datetime.now(UTC), reporter(voice)
-    how = {"is_full": is_full, "is_plan": is_plan}
-    return sync.run(glue.session(), folder, now=now, report=report, plan=plan, only_users=only_users, **how)
+    return sync.run(
+        glue.session(),
+        folder,
+        now=datetime.now(UTC),
+        report=reporter(voice),
+        is_full=is_full or bool(plan and plan.is_full),
+        is_plan=is_plan,
+        plan=plan,
+        only_users=only_users,
+    )
 
 
 def reporter(voice: Voice) -> Callable[[str], None]:
