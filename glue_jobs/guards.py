@@ -52,16 +52,16 @@ def breached(readings: list[GuardReading]) -> list[GuardReading]:
 def _of_clears(guards: Guards, run: RunNumbers) -> Iterator[GuardReading]:
     held = run.counts["usersHeld"]
     note = f"{run.cleared} of {held} users the destination holds lose their recommendations"
-    is_many = run.cleared >= guards.min_affected_users and not run.is_first
-    yield from _most("maxClearedPct", run.percent(run.cleared, "usersHeld"), guards.max_cleared_pct, note, is_many)
-    yield from _most("maxCleared", run.cleared, guards.max_cleared, note, not run.is_first)
+    share, idle = run.percent(run.cleared, "usersHeld"), _of_first(run) or _of_few(guards, run.cleared)
+    yield from _most("maxClearedPct", share, guards.max_cleared_pct, note, idle)
+    yield from _most("maxCleared", run.cleared, guards.max_cleared, note, _of_first(run))
 
 
 def _of_changes(guards: Guards, run: RunNumbers) -> Iterator[GuardReading]:
     changed = run.counts["changed"]
     note = f"{changed} of {run.counts['users']} users get another list"
-    is_many = changed >= guards.min_affected_users and not run.is_first
-    yield from _most("maxChangedPct", run.percent(changed, "users"), guards.max_changed_pct, note, is_many)
+    idle = _of_first(run) or _of_few(guards, changed)
+    yield from _most("maxChangedPct", run.percent(changed, "users"), guards.max_changed_pct, note, idle)
 
 
 def _of_lines(guards: Guards, run: RunNumbers) -> Iterator[GuardReading]:
@@ -76,7 +76,7 @@ def _of_lines(guards: Guards, run: RunNumbers) -> Iterator[GuardReading]:
 
 
 def _of_lists(guards: Guards, run: RunNumbers) -> Iterator[GuardReading]:
-    counts, few = run.counts, guards.min_affected_users
+    counts = run.counts
     known = counts["itemsRanked"] - counts["itemsWithoutMetadata"]
     note = f"{known} of {counts['itemsRanked']} recommendations have metadata"
     share = run.percent(known, "itemsRanked")
@@ -84,16 +84,34 @@ def _of_lists(guards: Guards, run: RunNumbers) -> Iterator[GuardReading]:
     short = counts.get("usersBelowMinItems", 0)
     note = f"{short} of {counts['users']} users have fewer recommendations than minItems"
     limit = guards.max_below_min_items_pct
-    yield from _most("maxBelowMinItemsPct", run.percent(short, "users"), limit, note, short >= few)
+    yield from _most("maxBelowMinItemsPct", run.percent(short, "users"), limit, note, _of_few(guards, short))
     top = run.top_item_users
     note = f"{top} of {counts['users']} users have the most recommended item"
     limit = guards.max_top_item_share_pct
-    yield from _most("maxTopItemSharePct", run.percent(top, "users"), limit, note, top >= few)
+    yield from _most("maxTopItemSharePct", run.percent(top, "users"), limit, note, _of_few(guards, top))
 
 
-def _most(name: str, number: float, limit: float | None, note: str, acts: bool = True) -> Iterator[GuardReading]:
+def _of_first(run: RunNumbers) -> str:
+    """Why a first run is not held for what it changes; empty for any other."""
+    return "a first run is not held for that" if run.is_first else ""
+
+
+def _of_few(guards: Guards, users: int) -> str:
+    """Why so few users hold no run; empty where they are enough."""
+    few = guards.min_affected_users
+    return f"fewer than {few} users (minAffectedUsers) hold no run" if users < few else ""
+
+
+def _most(name: str, number: float, limit: float | None, note: str, idle: str = "") -> Iterator[GuardReading]:
+    """A guard with an upper limit.
+
+    Args:
+        idle: Why it does not act; empty where it does.
+    """
     if limit is not None:
-        yield GuardReading(name=name, number=number, limit=limit, is_breached=acts and number > limit, note=note)
+        is_beyond = number > limit
+        note = f"{note}; {idle}" if is_beyond and idle else note
+        yield GuardReading(name=name, number=number, limit=limit, is_breached=is_beyond and not idle, note=note)
 
 
 def _least(name: str, number: float, limit: float | None, note: str, acts: bool) -> Iterator[GuardReading]:

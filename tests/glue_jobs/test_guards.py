@@ -43,6 +43,14 @@ def test_a_percentage_of_a_handful_of_users_does_not_act():
     ]
 
 
+def test_a_number_beyond_its_limit_that_holds_nothing_says_why():
+    few = read_guards(guards(max_cleared_pct=15), numbers(cleared=19, usersHeld=20))
+    first = read_guards(guards(max_cleared=1), numbers(is_first=True, cleared=19, usersHeld=20))
+    assert few[0].note.endswith("; fewer than 20 users (minAffectedUsers) hold no run")
+    assert first[0].note.endswith("; a first run is not held for that")
+    assert ";" not in read_guards(guards(max_cleared_pct=15), numbers(cleared=1, usersHeld=20))[0].note
+
+
 def test_clears_that_are_repeated_are_no_news():
     assert names(guards(max_cleared=10), numbers(cleared=100, clearedAgain=90)) == []
     assert names(guards(max_cleared=10), numbers(cleared=100, clearedAgain=89)) == ["maxCleared"]
