@@ -13,11 +13,14 @@ help: ## Show what can be made
 demo: .venv/.ready ## Two days of recommendations, from batch output to customer profiles, on this machine
 	@$(BIN)/recsync demo
 
+# A file's tests share their session with Spark, so files are what the workers share out.
+WORKERS ?= 2
+PYTEST   = -m pytest -n $(WORKERS) --dist loadfile
 test: .venv/.ready ## Run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 
 test-glue6: .tools/glue6/.ready ## Run the job's tests on the other runtime: Spark 4.1 and Python 3.13, as in Glue 6.0
-	.tools/glue6/bin/python -m pytest tests/glue_jobs tests/model tests/faults
+	.tools/glue6/bin/python $(PYTEST) tests/glue_jobs tests/model tests/faults
 
 faults: .venv/.ready ## Run the tests of the fault matrix; FULL=1 with its large counts (an hour)
 	RECSYNC_FULL=$(FULL) $(BIN)/python -m pytest -k test_f

@@ -115,6 +115,7 @@ def session() -> SparkSession:
     return (
         SparkSession.builder.appName("recsync")
         .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.ansi.enabled", "false")  # Spark 4's own: one RANK that is no number would end the run
         .config("spark.io.compression.codec", "zstd")  # ids are digits, which lz4 does not pack
         .config("spark.sql.execution.arrow.maxRecordsPerBatch", "2000")
         .config("spark.sql.files.ignoreCorruptFiles", "false")

@@ -24,6 +24,8 @@ from connectors.contract.storage import Entry, Storage, open_storage
 from glue_jobs.errors import ConfigError, InputError
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
+# Objects and lists in one another. Python's own limit is another one in each release, and for each way of walking.
+_MAX_DEPTH = 100
 _GZIP_MAGIC = b"\x1f\x8b"
 # Every digit becomes a 0. An integer of fewer digits than this fits into 64 bits.
 _ZEROS, _LONG_NUMBER = bytes.maketrans(b"123456789", b"0" * 9), b"0" * 19
@@ -55,7 +57,8 @@ def decoded_object(line: bytes) -> tuple[dict[str, Any] | None, bool]:
 def _quickly_decoded(line: bytes) -> dict[str, Any] | None:
     """The object, where it is sure that the slow way would read the same and see no key twice; else None.
 
-    Sure is a line of as many keys as it has quotes before a colon, without a number so long that it is rounded.
+    Sure is a line of as many keys as it has quotes before a colon, without a number so long that it is rounded, and
+    without so many brackets that it could be too deep.
     What is refused here may still be fine: the slow way judges.
     """
     try:
@@ -63,10 +66,11 @@ def _quickly_decoded(line: bytes) -> dict[str, Any] | None:
         flat = line.translate(_ZEROS, b" \t\r\n")
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(data, dict) or _LONG_NUMBER in flat:
+    opened = flat.count(b"{")
+    if not isinstance(data, dict) or _LONG_NUMBER in flat or opened + flat.count(b"[") > _MAX_DEPTH:
         return None
     objects = _objects(data, (dict,))
-    if len(objects) != flat.count(b"{"):  # lists may hold some too
+    if len(objects) != opened:  # lists may hold some too
         objects = _objects(data, (dict, list))
     return data if flat.count(b'":') == sum(map(len, objects)) else None
 
@@ -99,7 +103,20 @@ def _slowly_decoded(line: bytes) -> tuple[dict[str, Any] | None, bool]:
         raise LineError(f"not a JSON line in UTF-8: {error}") from error
     if text and not isinstance(data, dict):
         raise LineError("not a JSON object")
+    if data is not None and _is_deep(data):
+        raise LineError(f"objects and lists stand in one another more than {_MAX_DEPTH} deep")
     return data, repeated
+
+
+def _is_deep(data: dict[str, Any]) -> bool:
+    """Whether there are more than _MAX_DEPTH objects and lists in one another."""
+    level: list[Any] = [data]
+    for _ in range(_MAX_DEPTH):
+        held = (value for one in level for value in (one.values() if isinstance(one, dict) else one))
+        level = [value for value in held if isinstance(value, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def input_folder(address: str, job_folder: Storage, setting: str) -> Storage:

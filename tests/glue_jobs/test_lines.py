@@ -62,3 +62,17 @@ def test_of_any_bytes_the_quick_way_reads_what_the_slow_way_reads_or_nothing(lin
 )
 def test_ordinary_lines_are_read_the_quick_way(line):
     assert _quickly_decoded(line) == json.loads(line)
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_a_line_may_be_a_hundred_deep_and_no_deeper(opening, closing):
+    """On every Python: how deep one can walk differs from release to release."""
+
+    def nested(depth):
+        inner = "[]" if opening == "[" else "{}"
+        return f'{{"a":{opening * (depth - 2)}{inner}{closing * (depth - 2)}}}'.encode()
+
+    assert decoded_object(nested(100))[0] is not None
+    for depth in (101, 600, 900, 5000, 200_000):
+        with pytest.raises(LineError, match=r"more than 100 deep|recursion"):
+            decoded_object(nested(depth))
