@@ -171,7 +171,9 @@ def _refused_before(told: Told | None, op: Op, fingerprint: int) -> int:
 def baseline(told: Told, *, is_acknowledged: bool, is_rejected: bool = False) -> Told:
     """The row as the next run may count on it, by what became of its last send."""
     if is_acknowledged:
-        return told._replace(rejections=0, is_marked=told.op == "holdout")
+        is_marked = told.op == "holdout"
+        is_as_it_was = not told.rejections and told.is_marked == is_marked
+        return told if is_as_it_was else told._replace(rejections=0, is_marked=is_marked)
     if is_rejected:
         return told._replace(rejections=told.rejections + 1)
     return told._replace(fingerprint=None, rejections=0)

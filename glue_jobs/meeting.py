@@ -6,6 +6,7 @@ bytes: many columns and lists of texts would be taken apart and put together aga
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 import orjson
 
 _NOT_TOLD: tuple[Any, ...] = (None,) * 6
-_EPOCH, _MICROSECOND = datetime.fromtimestamp(0, UTC), timedelta(microseconds=1)
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class Meeting(NamedTuple):
@@ -39,6 +40,12 @@ class Meeting(NamedTuple):
     is_marked: bool | None = None
 
 
+@functools.lru_cache
+def _time(us: int) -> datetime:
+    """Microseconds since 1970 as a time. All of a run were sent at one."""
+    return _EPOCH + timedelta(microseconds=us)
+
+
 def packed_list(item_ids: Sequence[str], scores: Sequence[float] | None) -> bytes:
     """A list as it travels."""
     return orjson.dumps((item_ids, scores))
@@ -49,13 +56,16 @@ def packed_told(
     item_ids: Sequence[str] | None,
     fingerprint: int | None,
     sent_in: int | None,
-    sent_at: datetime | None,
+    sent_at: int | None,
     rejections: int | None,
     is_marked: bool | None,
 ) -> bytes:
-    """A row of the snapshot as it travels, but for whose it is."""
-    at = None if sent_at is None else (sent_at - _EPOCH) // _MICROSECOND
-    return orjson.dumps((item_ids, op, fingerprint, sent_in, at, rejections, is_marked))
+    """A row of the snapshot as it travels, but for whose it is.
+
+    Args:
+        sent_at: In microseconds since 1970, UTC: as Parquet keeps a time.
+    """
+    return orjson.dumps((item_ids, op, fingerprint, sent_in, sent_at, rejections, is_marked))
 
 
 def unpacked(rows: Iterable[Sequence[Any]]) -> Iterator[Meeting]:
@@ -65,5 +75,5 @@ def unpacked(rows: Iterable[Sequence[Any]]) -> Iterator[Meeting]:
         was = _NOT_TOLD
         if told is not None:
             item_ids, op, fingerprint, sent_in, at, *rest = orjson.loads(told)
-            was = (op, fingerprint, sent_in, None if at is None else _EPOCH + at * _MICROSECOND, *rest)
+            was = (op, fingerprint, sent_in, None if at is None else _time(at), *rest)
         yield Meeting._make((*where, item_ids, scores, text, reason, *was))

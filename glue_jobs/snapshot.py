@@ -42,6 +42,8 @@ def read_snapshot(spark: SparkSession, storage: Storage, committed: Committed) -
 
 def _packed(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Rows of a snapshot's file as USER."""
-    users, *told = batch.columns
+    users, *told = (
+        column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column for column in batch.columns
+    )
     packed = pa.array(list(map(packed_told, *map(plain, told))), pa.binary())
     return pa.RecordBatch.from_arrays([users, packed], names=USER.names)

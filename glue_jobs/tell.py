@@ -82,6 +82,7 @@ class Teller:
         self._plan, self._catalogue = plan, catalogue
         self._shortlister = Shortlister(plan.lists, catalogue)
         self._of_holdout = holdout_fingerprint(plan.settings)
+        self._has_other_policy = plan.previous_policy not in (None, plan.policy)
 
     def tell(self, user_id: str, rows: Sequence[Meeting], counts: Counter[str]) -> Telling:
         """What one user is told.
@@ -146,7 +147,7 @@ class Teller:
         Where that cannot be known the fingerprint stays, and differs.
         """
         plan, made_by = self._plan, self._plan.previous_policy
-        if made_by in (None, plan.policy) or told.op != "upsert":
+        if not self._has_other_policy or told.op != "upsert":
             return told
         if _looks_further(plan.policy, made_by) or not self._holds_known_items(told):
             return told

@@ -1,6 +1,6 @@
 """What travels through Spark packed comes out as it went in."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +20,8 @@ def test_a_list_arrives_as_it_was_read(item_ids, scores):
 
 @given(IDS, st.none() | st.integers(-(2**63), 2**63 - 1), TIMES, st.integers(0, 9), st.booleans())
 def test_a_row_of_the_snapshot_arrives_as_it_was_kept(item_ids, fingerprint, at, rejections, is_marked):
-    told = packed_told("upsert", item_ids, fingerprint, 3, at, rejections, is_marked)
+    us = (at - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
+    told = packed_told("upsert", item_ids, fingerprint, 3, us, rejections, is_marked)
     (found,) = unpacked([(*WHERE, None, told, None, None)])
     assert found == Meeting(*WHERE, item_ids, None, None, None, "upsert", fingerprint, 3, at, rejections, is_marked)
 
