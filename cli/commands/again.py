@@ -60,7 +60,9 @@ def _sent(storage: Storage, again: Again, voice: Voice) -> Counter[str]:
     """Send a run's lines again, and say what the trouble is."""
     if not again.count:
         return Counter()
-    name = again.manifest.connector
+    name, waiting = again.manifest.connector, again.fates.get("waiting")
+    if waiting and storage.root.startswith("s3://"):
+        voice.warn(f"{name}: {waiting} of these lines may still wait in the stack's queue, and arrive a second time")
     counts, trouble = send_again(storage, again, destination_of(name, os.environ), Sender(), voice.stage)
     for one in dict.fromkeys(trouble):
         voice.warn(f"{name} run {again.manifest.run_id}: {one}")

@@ -75,7 +75,8 @@ def test_what_waits_is_with_the_stack_so_nobody_is_sent_to_deliver_it(recsync, u
 @pytest.mark.usefixtures("braze")
 def test_redeliver_sends_what_no_receipt_speaks_of(recsync, uploaded):
     uploaded()
-    code, out, _ = recsync("redeliver", "--output", "json", FOLDER)
+    code, out, err = recsync("redeliver", "--output", "json", FOLDER)
+    assert "may still wait in the stack's queue" in err
     assert (code, json.loads(out)["runs"][0]["delivered"]) == (0, 1)
 
 

@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import random
+import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,7 +43,9 @@ def _seeds(histories: int, fixed: Sequence[int]) -> Sequence[int]:
     """The one seed that is asked for, or some that are always the same and some that are new in every run."""
     if seed := os.environ.get("RECSYNC_SEED"):
         return [int(seed)]
-    fresh = random.SystemRandom().sample(range(10**6, 10**9), max(histories - len(fixed), 0))
+    # The workers of one run have to mean the same tests.
+    luck = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID") or secrets.token_hex())
+    fresh = luck.sample(range(10**6, 10**9), max(histories - len(fixed), 0))
     return [*fixed[:histories], *fresh]
 
 
