@@ -120,8 +120,7 @@ class Catalogue:
 
     def hashes(self, item_id: str) -> bytes:
         """The hashes of the item's fields."""
-        piece = self.pieces.get(item_id)
-        return piece.hashes if piece else _OF_NULL * len(self.fields)
+        return (self.pieces.get(item_id) or self._unknown).hashes
 
     def known_hashes(self, item_id: str) -> bytes:
         """The hashes of the item's fields, as the committed run knew them."""
@@ -146,10 +145,10 @@ class Catalogue:
     @cached_property
     def _ready(self) -> _Kept[Listed]:
         def make(item_id: str) -> Listed:
-            piece = self.pieces.get(item_id)
-            json_of = b'{"itemId":%b%b' % (to_json(item_id), (piece or self._unknown).tail)
-            entry = _entry(item_id, piece.hashes if piece else _OF_NULL * len(self.fields))
-            return Listed(entry, json_of, piece is None or piece.fits is None)
+            found = self.pieces.get(item_id)
+            piece = found or self._unknown
+            json_of = b'{"itemId":%b%b' % (to_json(item_id), piece.tail)
+            return Listed(_entry(item_id, piece.hashes), json_of, found is None or found.fits is None)
 
         return _Kept(make)
 

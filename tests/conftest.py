@@ -29,9 +29,6 @@ pytest_plugins = ["canaries", "pytester"]
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-# Short-lived Java: what a second compiler would gain is never won back.
-os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
-
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 BRAZE = {"itemMetadataFields": ["name", "price"], "attributePrefix": "recs_"}
 

@@ -14,7 +14,8 @@ from cli.fate import FATE_NAMES
 from cli.options import Folder, NoColorOption, OutputOption, QuietOption, command
 from cli.redeliver import Again, find, send_again
 from cli.run import UsageError, any_folder, connectors_of, destination_of
-from connectors.contract.storage import Storage, open_storage
+from connectors.contract.layout import JobFolder
+from connectors.contract.storage import open_storage
 from connectors.http import Sender
 
 _WAITING, _LOST_SOME = 1, 5
@@ -42,7 +43,7 @@ def redeliver(
     found = find(storage, connectors_of(job), run, limit)
     if not found:
         raise UsageError(f"{job.root} has published nothing yet; run it first: recsync run {folder}")
-    outcomes = [Counter(one.fates) if dry_run else _sent(storage, one, voice) for one in found]
+    outcomes = [Counter(one.fates) if dry_run else _sent(job, one, voice) for one in found]
     runs = [_data(one, counts) for one, counts in zip(found, outcomes, strict=True)]
     for one, data in zip(found, runs, strict=True):
         what = "would be sent again" if dry_run else "sent again"
@@ -56,14 +57,15 @@ def redeliver(
     raise typer.Exit(0 if dry_run else _WAITING if total["waiting"] else _LOST_SOME if _lost(total) else 0)
 
 
-def _sent(storage: Storage, again: Again, voice: Voice) -> Counter[str]:
+def _sent(job: JobFolder, again: Again, voice: Voice) -> Counter[str]:
     """Send a run's lines again, and say what the trouble is."""
     if not again.count:
         return Counter()
     name, waiting = again.manifest.connector, again.fates.get("waiting")
-    if waiting and storage.root.startswith("s3://"):
+    if waiting and job.is_on_s3:
         voice.warn(f"{name}: {waiting} of these lines may still wait in the stack's queue, and arrive a second time")
-    counts, trouble = send_again(storage, again, destination_of(name, os.environ), Sender(), voice.stage)
+    to, storage = destination_of(name, os.environ), open_storage(job.root)
+    counts, trouble = send_again(storage, again, to, Sender(), voice.stage)
     for one in dict.fromkeys(trouble):
         voice.warn(f"{name} run {again.manifest.run_id}: {one}")
     return counts

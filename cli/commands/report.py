@@ -17,7 +17,8 @@ from cli.options import Folder, NoColorOption, OutputOption, QuietOption, RunOpt
 from cli.records import record_of
 from cli.run import UsageError, any_folder
 from connectors.contract import layout
-from connectors.contract.storage import Storage, open_storage
+from connectors.contract.layout import JobFolder
+from connectors.contract.storage import open_storage
 from glue_jobs.report.filing import file_report
 
 LINK_LIFE_S = 3600
@@ -58,16 +59,16 @@ def report(
     voice.say(linked or address)
     voice.data({"run": record.run_id, "report": address, **({"link": linked} if linked else {})})
     if show:
-        open_page(storage, layout.report(record.run_id), voice)
+        open_page(job, layout.report(record.run_id), voice)
     voice.next(f"recsync status {shlex.quote(folder)}")
 
 
-def open_page(storage: Storage, key: str, voice: Voice) -> None:
+def open_page(job: JobFolder, key: str, voice: Voice) -> None:
     """Show a page of a job folder in a browser."""
-    path = Path(storage.root) / key
-    if storage.root.startswith("s3://"):
+    path = Path(job.root) / key
+    if job.is_on_s3:
         path = Path(tempfile.mkdtemp(prefix="recsync-")) / Path(key).name
-        path.write_bytes(storage.get(key).data)
+        path.write_bytes(open_storage(job.root).get(key).data)
     if not webbrowser.open(path.as_uri()):
         voice.warn(f"there is no browser here; open {path}")
 
