@@ -78,19 +78,18 @@ def unmatched_items(rows: DataFrame) -> int:
     return rows.where(F.col("kind") == "unmatched").select("queryItemId").distinct().count()
 
 
-def meet(rows: DataFrame, told: DataFrame) -> DataFrame:
+def meet(rows: DataFrame, told: DataFrame | None, parts: int) -> DataFrame:
     """Bring what is said of a user together: all his rows in one partition, neighbours, in order.
 
     Args:
         rows: MEETING rows of today.
-        told: USER rows of the snapshot.
+        told: USER rows of the snapshot; None where they are not brought by Spark.
+        parts: The number of partitions.
     """
-    snapshot = told.withColumn("kind", F.lit("told")).withColumn("isLine", F.lit(False))
-    return (
-        rows.unionByName(_shaped(snapshot))
-        .repartition("userId")
-        .sortWithinPartitions("userId", F.col("rank").asc_nulls_last(), *_POSITION)
-    )
+    if told is not None:
+        snapshot = told.withColumn("kind", F.lit("told")).withColumn("isLine", F.lit(False))
+        rows = rows.unionByName(_shaped(snapshot))
+    return rows.repartition(parts, "userId").sortWithinPartitions("userId", F.col("rank").asc_nulls_last(), *_POSITION)
 
 
 def _shaped(rows: DataFrame) -> DataFrame:

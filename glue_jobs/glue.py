@@ -24,6 +24,7 @@ from glue_jobs.sync import RunResult
 from glue_jobs.trial import users_in
 
 _LOG = logging.getLogger("recsync")
+_ADAPTIVE = "org.apache.spark.sql.execution.adaptive"
 
 
 def main(job_type: str, argv: Sequence[str]) -> int:
@@ -119,5 +120,7 @@ def session() -> SparkSession:
         .config("spark.io.compression.codec", "zstd")  # ids are digits, which lz4 does not pack
         .config("spark.sql.execution.arrow.maxRecordsPerBatch", "2000")
         .config("spark.sql.files.ignoreCorruptFiles", "false")
+        # Where no row is read, tasks still have to look after those who were told before.
+        .config("spark.sql.adaptive.optimizer.excludedRules", f"{_ADAPTIVE}.AQEPropagateEmptyRelation")
         .getOrCreate()
     )

@@ -24,18 +24,17 @@ from pyspark import SparkFiles
 from pyspark.sql import DataFrame, SparkSession
 
 from connectors.contract import layout
-from connectors.contract.storage import Entry, Storage
+from connectors.contract.storage import Storage
 from glue_jobs.decorate import Catalogue, Piece, metadata_fields
 from glue_jobs.errors import ConfigError, InputError
 from glue_jobs.item_filter import ItemFilter
 from glue_jobs.item_lines import Wanted, parse_item
-from glue_jobs.lines import readable_files, unpacked
+from glue_jobs.lines import plain_bytes, readable_files, unpacked
 from glue_jobs.schemas import ITEM
 from glue_jobs.sources import parsed_lines
 
 # Up to this many bytes of metadata as stored, the catalogue travels whole; gzip counts tenfold.
 SHELF_FROM_BYTES = 256 * 1024 * 1024
-_GZIP_FACTOR = 10
 _PEEK_LINES = 100
 _TYPE_NAMES = {"s": "text", "n": "number", "b": "true/false", "a": "list", "o": "object"}
 
@@ -83,7 +82,7 @@ def read_items(
         asked = "; ".join(f"{setting} asks for {', '.join(fields)}" for setting, fields in wanted.asking.items())
         raise ConfigError(f"{asked}, and {storage.root}/{layout.METADATA} holds no .json file")
     rows = parsed_lines(spark, [storage.uri(file.key) for file in files], partial(parse_item, wanted=wanted), ITEM)
-    is_shelved = sum(map(_size_bytes, files)) >= shelf_from_bytes
+    is_shelved = plain_bytes(files) >= shelf_from_bytes
     tally = _Tally(wanted)
     pieces = _shelved(spark, rows, tally) if is_shelved else _in_memory(rows, tally)
     _check_fields(storage, files[0].key, tally)
@@ -127,10 +126,6 @@ class _Tally:
     def types(self) -> dict[str, str]:
         """Field that records carry → the letters of its types."""
         return {name: self.letters(name) for name in self.wanted.listed}
-
-
-def _size_bytes(file: Entry) -> int:
-    return file.size_bytes * (_GZIP_FACTOR if file.key.endswith(".gz") else 1)
 
 
 def _figures(tally: _Tally | None, items: int) -> dict[str, int]:

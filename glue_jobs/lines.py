@@ -26,6 +26,7 @@ from glue_jobs.errors import ConfigError, InputError
 MAX_LINE_BYTES = 16 * 1024 * 1024
 # Objects and lists in one another. Python's own limit is another one in each release, and for each way of walking.
 _MAX_DEPTH = 100
+_GZIP_FACTOR = 10
 _GZIP_MAGIC = b"\x1f\x8b"
 # Every digit becomes a 0. An integer of fewer digits than this fits into 64 bits.
 _ZEROS, _LONG_NUMBER = bytes.maketrans(b"123456789", b"0" * 9), b"0" * 19
@@ -57,22 +58,35 @@ def decoded_object(line: bytes) -> tuple[dict[str, Any] | None, bool]:
 def _quickly_decoded(line: bytes) -> dict[str, Any] | None:
     """The object, where it is sure that the slow way would read the same and see no key twice; else None.
 
-    Sure is a line of as many keys as it has quotes before a colon, without a number so long that it is rounded, and
-    without so many brackets that it could be too deep.
-    What is refused here may still be fine: the slow way judges.
+    Sure is a line that is, byte for byte, what its object is written as; and any other of as many keys as it has quotes
+    before a colon, without a number so long that it is rounded. Neither may hold so many brackets that it could be too
+    deep. What is refused here may still be fine: the slow way judges.
     """
+    opened = line.count(b"{")
+    if opened + line.count(b"[") > _MAX_DEPTH:
+        return None
     try:
         data = orjson.loads(line)
-        flat = line.translate(_ZEROS, b" \t\r\n")
     except orjson.JSONDecodeError:
         return None
-    opened = flat.count(b"{")
-    if not isinstance(data, dict) or _LONG_NUMBER in flat or opened + flat.count(b"[") > _MAX_DEPTH:
+    if not isinstance(data, dict):
         return None
+    return data if orjson.dumps(data) == line.rstrip() or _has_each_key_once(line, data, opened) else None
+
+
+def _has_each_key_once(line: bytes, data: dict[str, Any], opened: int) -> bool:
+    """Whether a line holds as many keys as its object, and no number that might be rounded.
+
+    Args:
+        opened: How many braces the line opens, those in texts included.
+    """
+    flat = line.translate(_ZEROS, b" \t\r\n")
+    if _LONG_NUMBER in flat:
+        return False
     objects = _objects(data, (dict,))
     if len(objects) != opened:  # lists may hold some too
         objects = _objects(data, (dict, list))
-    return data if flat.count(b'":') == sum(map(len, objects)) else None
+    return flat.count(b'":') == sum(map(len, objects))
 
 
 def _objects(data: dict[str, Any], kinds: tuple[type, ...]) -> list[dict[str, Any]]:
@@ -155,6 +169,11 @@ def counting_files(storage: Storage, prefix: str, endings: tuple[str, ...]) -> l
     """The same by the listing alone: none of them is opened."""
     entries = [entry for entry in storage.list(prefix) if entry.key.endswith(endings)]
     return [entry for entry in entries if not entry.key.rpartition("/")[2].startswith("_") and entry.size_bytes]
+
+
+def plain_bytes(entries: Iterable[Entry]) -> int:
+    """What some files come to when they are unpacked: gzip counts tenfold."""
+    return sum(entry.size_bytes * (_GZIP_FACTOR if entry.key.endswith(".gz") else 1) for entry in entries)
 
 
 def check_packing(storage: Storage, entries: Sequence[Entry]) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import orjson
 
-_NOT_TOLD: tuple[Any, ...] = (None,) * 6
+from glue_jobs.delta import Op, Told
+
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -32,12 +33,31 @@ class Meeting(NamedTuple):
     scores: list[float] | None = None
     text: str | None = None
     reason: str | None = None
-    op: str | None = None
-    fingerprint: int | None = None
-    sent_in: int | None = None
-    sent_at: datetime | None = None
-    rejections: int | None = None
-    is_marked: bool | None = None
+    told: Told | None = None
+
+
+def of_told(user_id: str, told: Told) -> Meeting:
+    """A user's row of the snapshot, as it meets what is said of him today."""
+    return Meeting(user_id, "told", False, told=told)
+
+
+def told_of(
+    op: str,
+    item_ids: list[str] | None,
+    fingerprint: int | None,
+    sent_in: int | None,
+    sent_at: int | None,
+    rejections: int | None,
+    is_marked: bool | None,
+) -> Told:
+    """A row of the snapshot, given its columns. Those that older releases did not write are null.
+
+    Args:
+        sent_at: In microseconds since 1970, UTC: as Parquet keeps a time.
+    """
+    return Told(
+        cast(Op, op), item_ids or [], fingerprint, sent_in or 0, _time(sent_at or 0), rejections or 0, bool(is_marked)
+    )
 
 
 @functools.lru_cache
@@ -51,29 +71,14 @@ def packed_list(item_ids: Sequence[str], scores: Sequence[float] | None) -> byte
     return orjson.dumps((item_ids, scores))
 
 
-def packed_told(
-    op: str,
-    item_ids: Sequence[str] | None,
-    fingerprint: int | None,
-    sent_in: int | None,
-    sent_at: int | None,
-    rejections: int | None,
-    is_marked: bool | None,
-) -> bytes:
-    """A row of the snapshot as it travels, but for whose it is.
-
-    Args:
-        sent_at: In microseconds since 1970, UTC: as Parquet keeps a time.
-    """
-    return orjson.dumps((item_ids, op, fingerprint, sent_in, sent_at, rejections, is_marked))
+def packed_told(columns: Sequence[Any]) -> bytes:
+    """A row of the snapshot as it travels, but for whose it is: what `told_of` takes."""
+    return orjson.dumps(columns)
 
 
 def unpacked(rows: Iterable[Sequence[Any]]) -> Iterator[Meeting]:
     """Rows of `schemas.MEETING` as they come from Spark."""
     for *where, listed, told, text, reason in rows:
         item_ids, scores = (None, None) if listed is None else orjson.loads(listed)
-        was = _NOT_TOLD
-        if told is not None:
-            item_ids, op, fingerprint, sent_in, at, *rest = orjson.loads(told)
-            was = (op, fingerprint, sent_in, None if at is None else _time(at), *rest)
-        yield Meeting._make((*where, item_ids, scores, text, reason, *was))
+        was = None if told is None else told_of(*orjson.loads(told))
+        yield Meeting._make((*where, item_ids, scores, text, reason, was))

@@ -11,10 +11,10 @@ known when every line was seen, and then the driver takes one version or the oth
 from __future__ import annotations
 
 import functools
-import gc
+import heapq
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -30,11 +30,14 @@ from connectors.contract.manifest import PartFile
 from connectors.contract.storage import Storage
 from glue_jobs import story as stories
 from glue_jobs.batch_lines import REPEATED_KEY
+from glue_jobs.collecting import collect_rarely
 from glue_jobs.columns import plain
 from glue_jobs.decorate import Catalogue
 from glue_jobs.delta import Verdict
 from glue_jobs.meeting import Meeting, unpacked
+from glue_jobs.parting import name_of
 from glue_jobs.schemas import WRITTEN
+from glue_jobs.snapshot import read_parted
 from glue_jobs.story import Narrator, Story
 from glue_jobs.tell import Teller, TellPlan, figure_names
 from glue_jobs.writers import Files, LinesWriter, PartWriter, SnapshotWriter, add_digests
@@ -56,6 +59,7 @@ class WritePlan:
         saves_failed_lines: Whether lines that the recommender failed are kept under errors/.
         alias_key: What users are named by in the run's story.
         keeps_rows: Whether it leaves a snapshot; a trial leaves none.
+        told: Part → the files of the committed snapshot with its users, where a task reads these itself.
     """
 
     storage: Storage
@@ -65,6 +69,7 @@ class WritePlan:
     tell: TellPlan
     alias_key: bytes
     keeps_rows: bool = True
+    told: Mapping[int, Sequence[PartFile]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,11 +112,13 @@ def write(meetings: DataFrame, plan: WritePlan, catalogue: Broadcast[Catalogue])
     """Write parts, snapshot and saved lines of a run; nothing of it is visible yet.
 
     Args:
-        meetings: MEETING rows; all rows of a user are neighbours in one partition.
+        meetings: MEETING rows; all rows of a user are neighbours in one partition, in the order of users' ids.
     """
     task = functools.partial(_write_partition, plan=plan, catalogue=catalogue)
-    reports = [json.loads(row.json) for row in meetings.mapInArrow(task, WRITTEN).collect()]
-    return together(reports)
+    reports = {row.part: json.loads(row.json) for row in meetings.mapInArrow(task, WRITTEN).collect()}
+    if unread := plan.told.keys() - reports.keys():
+        raise RuntimeError(f"no task looked after part(s) {sorted(unread)} of the snapshot; nothing is committed")
+    return together(reports.values())
 
 
 def together(reports: Iterable[dict[str, Any]]) -> Written:
@@ -135,21 +142,24 @@ def _write_partition(
     batches: Iterable[pa.RecordBatch], plan: WritePlan, catalogue: Broadcast[Catalogue]
 ) -> Iterator[pa.RecordBatch]:
     of_items = catalogue.value
-    gc.freeze()  # what is there by now stays: looking through it again and again takes a tenth of the time
-    report = write_users(rows_of(batches), plan, of_items, name=_attempt())
-    yield pa.RecordBatch.from_pydict({"kind": ["report"], "json": [json.dumps(report)]})
+    collect_rarely()
+    context = TaskContext.get()
+    part, attempt = (context.partitionId(), context.taskAttemptId()) if context else (0, 0)
+    told = read_parted(plan.storage, plan.told.get(part, ()))
+    rows = heapq.merge(told, rows_of(batches), key=_in_order)
+    report = write_users(rows, plan, of_items, name=name_of(part, attempt))
+    yield pa.RecordBatch.from_pydict({"part": [part], "json": [json.dumps(report)]})
+
+
+def _in_order(row: Meeting) -> str:
+    """Rows of nobody come first, as Spark sorts them."""
+    return row.user_id or ""
 
 
 def rows_of(batches: Iterable[pa.RecordBatch]) -> Iterator[Meeting]:
     """The MEETING rows of some batches, one by one."""
     for batch in batches:
         yield from unpacked(zip(*map(plain, batch.columns), strict=True))
-
-
-def _attempt() -> str:
-    """A name no other attempt of any task of this run has."""
-    context = TaskContext.get()
-    return f"{context.partitionId():05d}-{context.taskAttemptId()}" if context else "00000-0"
 
 
 def write_users(rows: Iterable[Meeting], plan: WritePlan, catalogue: Catalogue, *, name: str) -> dict[str, Any]:

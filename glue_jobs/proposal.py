@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from connectors import registry
@@ -82,6 +82,21 @@ class Proposal:
         )
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What is kept for the next run, beside who was told what.
+
+    Attributes:
+        items: The table of items as this run knew them; None where there are too many to keep.
+        item_types: Metadata field → the JSON types its values have.
+        partitions: Into how many parts the snapshot's users fall; 0 where they stand in no such order.
+    """
+
+    items: PartFile | None = None
+    item_types: Mapping[str, str] = field(default_factory=dict)
+    partitions: int = 0
+
+
 def tell_plan(run: JobRun, connector: str, committed: Committed) -> TellPlan:
     """What telling users has to know of a run.
 
@@ -114,15 +129,9 @@ def propose(
     *,
     files: Files,
     counts: Mapping[str, int],
-    items: PartFile | None,
-    item_types: Mapping[str, str],
+    kept: Kept,
 ) -> Proposal:
-    """The commit of what was written.
-
-    Args:
-        items: The table of items as this run knew them; None where there are too many to keep.
-        item_types: Metadata field → the JSON types its values have.
-    """
+    """The commit of what was written."""
     options, ever = run.config.connectors[connector], committed.pointer.attributes if committed.pointer else ()
     manifest = RunManifest(
         job=run.folder.job,
@@ -145,11 +154,12 @@ def propose(
         manifest=layout.manifest(connector, run.run_id),
         previous=state.newest_published(run.storage, committed),
         snapshot=files.snapshot,
-        items=items,
+        partitions=kept.partitions,
+        items=kept.items,
         settings=tell.settings.hex(),
         compare=tell.policy.compare,
         compare_first=tell.policy.k,
-        item_types=dict(item_types),
+        item_types=dict(kept.item_types),
         attributes=_once([*ever, *options.attribute_names(), *_marks(run.config, options)]),
     )
     return Proposal(committed, pointer, manifest)

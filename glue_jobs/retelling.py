@@ -24,7 +24,7 @@ from glue_jobs.decorate import metadata_fields
 from glue_jobs.delta import Told, Verdict
 from glue_jobs.item_lines import Wanted
 from glue_jobs.lookup import RunFiles, UserInput, pieces_of
-from glue_jobs.meeting import Meeting
+from glue_jobs.meeting import Meeting, of_told
 from glue_jobs.proposal import JobRun, settings_digest, tell_plan
 from glue_jobs.ranking import RankedList, best_scores
 from glue_jobs.shortlist import Shortlister
@@ -214,22 +214,7 @@ def _known_items(run: JobRun, connector: str, pointer: Pointer | None) -> dict[s
 
 def _meeting(user_id: str, told: Told | None) -> list[Meeting]:
     """His row of the snapshot, as it meets what is said of him today."""
-    if told is None:
-        return []
-    return [
-        Meeting(
-            user_id,
-            "told",
-            False,
-            item_ids=list(told.item_ids),
-            op=told.op,
-            fingerprint=told.fingerprint,
-            sent_in=told.sent_in,
-            sent_at=told.sent_at,
-            rejections=told.rejections,
-            is_marked=told.is_marked,
-        )
-    ]
+    return [] if told is None else [of_told(user_id, told)]
 
 
 def agrees(telling: Telling, *, line: bytes | None, told: Told | None, withheld: bool) -> bool:

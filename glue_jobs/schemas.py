@@ -70,5 +70,5 @@ MEETING = T.StructType(
     ]
 )
 
-# What a writing task reports: a part, a snapshot file, a saved-lines file or its counts, as JSON.
-WRITTEN = T.StructType([T.StructField("kind", T.StringType()), T.StructField("json", T.StringType())])
+# What a writing task reports of its part: what it wrote, and its counts, as JSON.
+WRITTEN = T.StructType([T.StructField("part", T.LongType()), T.StructField("json", T.StringType())])

@@ -10,6 +10,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the field's own short name
 from pyspark.sql import types as T  # noqa: N812
 
+from glue_jobs.collecting import collect_rarely
 from glue_jobs.columns import plain
 
 
@@ -26,6 +27,7 @@ def parsed_lines(
     schema = _arrow(shape)  # made here: making it takes pandas, which no worker needs
 
     def rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        collect_rarely()
         return to_rows(batches, parse, schema)
 
     return lines.mapInArrow(rows, shape)

@@ -35,11 +35,12 @@ from glue_jobs.failures import CutFileError, in_our_words
 from glue_jobs.guards import RunNumbers, breached, read_guards
 from glue_jobs.inputs import inputs_of, objects_of
 from glue_jobs.items import SHELF_FROM_BYTES, Items, check_types, read_items
-from glue_jobs.lines import cut_files
+from glue_jobs.lines import cut_files, plain_bytes
 from glue_jobs.mapping import read_exclusions, read_mapping
 from glue_jobs.output import WritePlan
 from glue_jobs.pairs import find_exclusions
-from glue_jobs.proposal import JobRun, Proposal, propose, tell_plan
+from glue_jobs.parting import Parting, files_of_parts, parting_of
+from glue_jobs.proposal import JobRun, Kept, Proposal, propose, tell_plan
 from glue_jobs.recording import Stages
 from glue_jobs.report.filing import keep
 from glue_jobs.snapshot import read_snapshot
@@ -48,6 +49,9 @@ from glue_jobs.story import Story
 from glue_jobs.writers import write_items
 
 Report = Callable[[str], None]
+
+# A row of the mapping brings a whole list to its user: that many times its own bytes.
+_LINE_FOR_ROW = 12
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ class _Work:
     Attributes:
         excluded: Where the items stand that single users do not get, file by file; None where nothing names them.
         inputs: Everything it reads, as it was before it was read.
+        size_bytes: What of it becomes users' lists: lines of the batch, or one for each row of the mapping.
         alias_key: What users are named by in its record.
         is_plan: Whether it only says what it would do.
         only_users: The only users that are told anything, and nothing is committed; None for a run like any other.
@@ -107,6 +112,7 @@ class _Work:
     files: Sequence[Entry]
     excluded: tuple[Storage, Sequence[Entry]] | None
     inputs: list[InputObject]
+    size_bytes: int
     alias_key: bytes
     is_plan: bool
     only_users: Collection[str] | None
@@ -196,12 +202,14 @@ def _work(
     for warning in run.config.warnings:
         report(f"warning: {warning}")
     batch, files = inference.find_batch(run.config.batch_inference_path, run.storage)
-    folders = [layout.METADATA, *([layout.MAPPING] if run.folder.job_type == "related_items" else [])]
+    is_mapped = run.folder.job_type == "related_items"
+    folders = [layout.METADATA, *([layout.MAPPING] if is_mapped else [])]
     inputs = inputs_of(run.storage, folders, batch, files)
     address = run.config.recommendations.exclude_items
     excluded = find_exclusions(address, run.storage) if address else None
     inputs += objects_of(*excluded) if excluded else ()
-    return _Work(run, spark, report, batch, files, excluded, inputs, names, is_plan, only_users)
+    size_bytes = plain_bytes(files) + _LINE_FOR_ROW * plain_bytes(run.storage.list(layout.MAPPING) if is_mapped else ())
+    return _Work(run, spark, report, batch, files, excluded, inputs, size_bytes, names, is_plan, only_users)
 
 
 def _ends(this: _Work) -> dict[str, _End]:
@@ -288,14 +296,14 @@ def _trial(this: _Work, connector: str, rows: DataFrame) -> _End:
     version = max(1, state.read_pointer(run.storage, connector).version)
     tell = replace(tell_plan(run, connector, nothing), version=version)
     items = _items(this, connector, nothing)
-    meetings = meet(rows, read_snapshot(this.spark, run.storage, nothing))
+    meetings = meet(rows, None, _parting(this, nothing).number)
     plan = WritePlan(run.storage, connector, run.run_id, False, tell, this.alias_key, keeps_rows=False)
     written = output.write(meetings, plan, this.spark.sparkContext.broadcast(items.catalogue))
     files, counts = written.settled()
     if not counts["users"]:
         raise NoInputError(f"{connector}: none of the {len(this.only_users or ())} user(s) has a list in this input")
     counts = {**counts, **items.counts}
-    proposal = propose(run, connector, nothing, tell, files=files, counts=counts, items=None, item_types={})
+    proposal = propose(run, connector, nothing, tell, files=files, counts=counts, kept=Kept())
     state.publish(run.storage, proposal.pointer.manifest, proposal.manifest)
     this.report(f"{connector}: a trial, published for {counts['records']} user(s); nothing is committed")
     result = SyncResult(connector, run.run_id, version, counts, proposal.pointer.manifest)
@@ -349,10 +357,14 @@ def _proposal(
 ) -> tuple[Proposal, Story]:
     """Decide about every user and write what follows; nothing of it is visible yet."""
     run, tell = this.run, tell_plan(this.run, connector, committed)
-    saves = run.config.save_batch_inference_errors
+    saves, parting = run.config.save_batch_inference_errors, _parting(this, committed)
     plan = WritePlan(run.storage, connector, run.run_id, saves, tell, this.alias_key)
     this.report(f"{connector}: comparing with version {committed.version or 'none'} and writing")
-    meetings = meet(rows, read_snapshot(this.spark, run.storage, committed))
+    if parting.is_as_before:
+        plan, told = replace(plan, told=files_of_parts(committed.pointer)), None
+    else:
+        told = read_snapshot(this.spark, run.storage, committed)
+    meetings = meet(rows, told, parting.number)
     written = output.write(meetings, plan, this.spark.sparkContext.broadcast(_catalogue(this, committed, items)))
     files, counts = written.settled()
     _check_usable(this, counts)
@@ -360,8 +372,12 @@ def _proposal(
     counts = {**counts, "mappingItemsUnmatched": unmatched, **items.counts}
     key = f"{layout.snapshot(connector, tell.version, run.run_id)}/items.parquet"
     known = None if items.is_shelved else write_items(run.storage, key, items.catalogue.pieces)
-    proposal = propose(run, connector, committed, tell, files=files, counts=counts, items=known, item_types=items.types)
-    return proposal, written.story
+    kept = Kept(known, items.types, parting.number)
+    return propose(run, connector, committed, tell, files=files, counts=counts, kept=kept), written.story
+
+
+def _parting(this: _Work, committed: Committed) -> Parting:
+    return parting_of(committed.pointer, this.size_bytes, this.spark.sparkContext.defaultParallelism)
 
 
 def _committed(this: _Work, connector: str) -> Committed:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import NamedTuple, cast
+from datetime import datetime
+from typing import NamedTuple
 
 from connectors.base import ChangePolicy
 from glue_jobs import shortlist
@@ -23,7 +23,7 @@ from glue_jobs.decorate import (
     holdout_line,
     upsert_line,
 )
-from glue_jobs.delta import UPSERTS, Now, Op, Rules, Told, Verdict, baseline, decide, is_due, remember
+from glue_jobs.delta import UPSERTS, Now, Rules, Told, Verdict, baseline, decide, is_due, remember
 from glue_jobs.holdout import Holdout
 from glue_jobs.meeting import Meeting
 from glue_jobs.shortlist import ListRules, Shortlist, Shortlister
@@ -92,7 +92,7 @@ class Teller:
             counts: The run's figures; added to.
         """
         final = self._shortlister.shortlist(rows, counts)
-        told = next((self._told(user_id, row) for row in rows if row.kind == "told"), None)
+        told = next((self._baseline(user_id, row.told) for row in rows if row.told is not None), None)
         if final is None and told is None:
             counts["usersWithoutList"] += any(row.kind != "excluded" for row in rows)
             return Telling(None)
@@ -124,11 +124,8 @@ class Teller:
         plan = self._plan
         return fingerprint([item.entry for item in final.items], plan.settings, plan.policy, final.scores)
 
-    def _told(self, user_id: str, row: Meeting) -> Told:
+    def _baseline(self, user_id: str, told: Told) -> Told:
         """His row of the baseline: as it stands, or unknown where nothing confirms it."""
-        sent_in, sent_at = row.sent_in or 0, row.sent_at or datetime.fromtimestamp(0, UTC)
-        counted = (row.rejections or 0, bool(row.is_marked))
-        told = Told(cast(Op, row.op), row.item_ids or [], row.fingerprint, sent_in, sent_at, *counted)
         return self._compared_anew(self._confirmed(user_id, told))
 
     def _confirmed(self, user_id: str, told: Told) -> Told:

@@ -15,7 +15,7 @@ from glue_jobs import recording, state
 from glue_jobs.decorate import clear_line
 from glue_jobs.delta import Told, Verdict, a_clear
 from glue_jobs.errors import OutOfDateError, SyncError
-from glue_jobs.proposal import JobRun, Proposal, propose, tell_plan
+from glue_jobs.proposal import JobRun, Kept, Proposal, propose, tell_plan
 from glue_jobs.recording import Stages
 from glue_jobs.report.filing import keep
 from glue_jobs.story import Narrator, Story, together
@@ -91,7 +91,7 @@ def _proposal(run: JobRun, connector: str, report: Callable[[str], None]) -> tup
     files, story = _write(run, connector, tell, committed.pointer)
     users = committed.pointer.rows
     counts = {"users": 0, "usersHeld": users, "cleared": users, "records": users}
-    proposal = propose(run, connector, committed, tell, files=files, counts=counts, items=None, item_types={})
+    proposal = propose(run, connector, committed, tell, files=files, counts=counts, kept=Kept())
     return proposal, story
 
 

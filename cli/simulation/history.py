@@ -32,8 +32,8 @@ from glue_jobs import state
 from glue_jobs.errors import ConflictError, StateError
 from glue_jobs.meeting import Meeting
 from glue_jobs.output import WritePlan, together, write_users
-from glue_jobs.proposal import JobRun, Proposal, propose, tell_plan
-from glue_jobs.tables import USER_ARROW, read_table
+from glue_jobs.proposal import JobRun, Kept, Proposal, propose, tell_plan
+from glue_jobs.snapshot import read_parted
 from glue_jobs.writers import write_items
 
 FOLDER = JobFolder.parse("/simulated/etl_jobs/user_personalization/shop")
@@ -173,7 +173,7 @@ class _History:
         files, counts = together(reports).settled()
         key = f"{layout.snapshot('braze', tell.version, run_id)}/items.parquet"
         items = write_items(self._storage, key, catalogue.pieces)
-        told = propose(run, "braze", committed, tell, files=files, counts=counts, items=items, item_types={})
+        told = propose(run, "braze", committed, tell, files=files, counts=counts, kept=Kept(items))
         manifest = told.manifest.model_copy(update={"records_per_request": _RECORDS_A_MESSAGE})
         return Proposal(committed, told.pointer, manifest)
 
@@ -182,12 +182,7 @@ class _History:
 
     def _told(self, committed: state.Committed) -> Iterator[Meeting]:
         """The rows of the snapshot."""
-        names = {"userId": "user_id", "itemIds": "item_ids", "sentIn": "sent_in", "sentAt": "sent_at"}
-        names |= {"isMarked": "is_marked"}
-        for file in committed.pointer.snapshot if committed.pointer else ():
-            for row in read_table(self._storage, file, USER_ARROW).to_pylist():
-                told = {names.get(name, name): value for name, value in row.items()}
-                yield Meeting(**told, kind="told", is_line=False)
+        return read_parted(self._storage, committed.pointer.snapshot if committed.pointer else ())
 
     # Events and functions
 

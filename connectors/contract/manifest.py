@@ -64,6 +64,8 @@ class Pointer(VersionedModel):
         manifest: The key of the manifest this commit publishes.
         previous: The key of the newest one that was published before; empty where none was.
         snapshot: The snapshot's files; together they hold one row a user.
+        partitions: Into how many parts its users fall; the names of its files begin with the number of a part. 0 where
+            they stand in no such order.
         items: The items as this run knew them, one hash a field; None where there are too many to keep.
         settings: A hash of every setting that shaped what was sent, hexadecimal.
         compare: How lists were compared, and `compare_first` how many of their items; None: all.
@@ -76,6 +78,7 @@ class Pointer(VersionedModel):
     manifest: str
     previous: str = ""
     snapshot: list[PartFile]
+    partitions: int = Field(default=0, ge=0)
     items: PartFile | None = None
     settings: str = ""
     compare: Literal["exact", "set", "topK"] = "exact"

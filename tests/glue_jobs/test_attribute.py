@@ -55,6 +55,7 @@ def test_all_rows_of_a_user_meet_as_neighbours_in_order(spark, partitions):
     met = meet(
         users_of_items(numbered(batch), mapping),
         spark.createDataFrame([("u3", b"told")], USER),
+        3,
     )
     parts = met.select("userId", "kind", "queryItemId").rdd.glom().collect()
     for rows in parts:
@@ -73,14 +74,14 @@ def test_items_not_for_a_user_meet_him_without_one_more_shuffle(spark):
     batch, told = lines(spark, ("good", "ann", b"1")), spark.createDataFrame([], USER)
     pairs = spark.createDataFrame([("ann", "1", None, None, "m", 0, 0), (None, None, None, ",1", "m", 0, 1)], MAPPING)
     rows = users_of_lines(batch)
-    both = meet(rows.unionByName(items_not_for_users(pairs)), told)
+    both = meet(rows.unionByName(items_not_for_users(pairs)), told, 2)
     found = both.select("userId", "kind", "isLine", "queryItemId", "text").collect()
     assert {tuple(row) for row in found} == {
         ("ann", "list", True, None, None),
         ("ann", "excluded", False, "1", None),
         (None, "excludeBroken", False, None, ",1"),
     }
-    assert shuffles(both) == shuffles(meet(rows, told)) == 1
+    assert shuffles(both) == shuffles(meet(rows, told, 2)) == shuffles(meet(rows, None, 2)) == 1
 
 
 def shuffles(frame):

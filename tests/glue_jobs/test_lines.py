@@ -28,6 +28,7 @@ def text_of(value, space=""):
 @example((("a", 2**64),), "")
 @example((("a", -(2**63) - 1),), "")
 @example((("a", [(("b", 1), ("b", 1))]),), "")
+@example((("a", 1e22), ("a", 1), ("b", 0.00001)), "")
 def test_the_quick_way_reads_what_the_slow_way_reads_or_nothing(pairs, space):
     line = text_of(pairs, space).encode("utf-8", "replace")
     quick = _quickly_decoded(line)

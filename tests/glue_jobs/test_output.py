@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from connectors.base import ChangePolicy
 from connectors.contract.storage import LocalStorage
 from glue_jobs.decorate import Catalogue, fingerprint
-from glue_jobs.delta import Rules, Verdict
-from glue_jobs.meeting import Meeting
+from glue_jobs.delta import Rules, Told, Verdict
+from glue_jobs.meeting import Meeting, of_told
 from glue_jobs.output import WritePlan, together, write_users
 from glue_jobs.shortlist import ListRules
 from glue_jobs.state import Unacknowledged
@@ -49,16 +49,7 @@ def line(user, *items, row=0):
 def told(user, *items, sent_in=1, known=None, op="upsert"):
     if known is None:
         known = fingerprint([one.entry for one in CATALOGUE.listed(items)], b"s", ChangePolicy())
-    return NOTHING._replace(
-        user_id=user,
-        kind="told",
-        is_line=False,
-        op=op,
-        item_ids=list(items),
-        fingerprint=known,
-        sent_in=sent_in,
-        sent_at=AT,
-    )
+    return of_told(user, Told(op, list(items), known, sent_in, AT))
 
 
 def write(storage, rows, **changes):

@@ -52,8 +52,8 @@ def listed(*items, query=None, scores=None, kind="list"):
 
 def told(*items, shop=SHOP, policy=EXACT, settings=b"s", **changes):
     mark = fingerprint([one.entry for one in catalogue(shop).listed(items)], settings, policy)
-    row = NOTHING._replace(kind="told", op="upsert", item_ids=list(items), fingerprint=mark, sent_in=1, sent_at=AT)
-    return row._replace(**changes)
+    was = Told("upsert", list(items), mark, 1, AT)
+    return NOTHING._replace(kind="told", told=was._replace(**changes))
 
 
 def tell(user_id, rows, of_run, of, counts=None):
@@ -261,7 +261,8 @@ def test_a_mark_that_no_receipt_confirms_is_sent_again_and_rests_like_a_list():
     assert verdict(listed("1"), MARKED, unacknowledged=Unacknowledged(1, everyone=True), **in_holdout) == "holdout"
     refused = Unacknowledged(1, users=frozenset({"ann"}), rejected=frozenset({"ann"}))
     assert verdict(listed("1"), MARKED, unacknowledged=refused, **in_holdout) == "holdout"
-    assert verdict(listed("1"), MARKED._replace(rejections=2), unacknowledged=refused, **in_holdout) == "resting"
+    refused_twice = MARKED._replace(told=MARKED.told._replace(rejections=2))
+    assert verdict(listed("1"), refused_twice, unacknowledged=refused, **in_holdout) == "resting"
     assert verdict(listed("1"), MARKED, is_full=True, **in_holdout) == "holdout"
 
 
