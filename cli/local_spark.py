@@ -85,6 +85,7 @@ def _submit_arguments(environ: Mapping[str, str]) -> str:
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
+        "spark.python.daemon.module": "cli.worker_daemon",
         "spark.driver.memory": environ.get("RECSYNC_DRIVER_MEMORY", "2g"),
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING.as_uri()} {java_options}".strip(),
     }

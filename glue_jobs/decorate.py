@@ -11,7 +11,8 @@ import math
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
+from operator import add
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import orjson
@@ -244,8 +245,14 @@ def changed_fields(
 def item_piece(metadata: Mapping[str, Any], fields: Sequence[str]) -> Piece:
     """An item's metadata cut to some fields, in their order; a missing value is null."""
     values = [to_json(metadata.get(name)) for name in fields]
-    tail = b"".join(b",%b:%b" % (to_json(name), value) for name, value in zip(fields, values, strict=True))
+    tail = b"".join(map(add, _names(tuple(fields)), values))
     return Piece(tail + b"}", b"".join(map(_value_hash, values)))
+
+
+@lru_cache
+def _names(fields: tuple[str, ...]) -> list[bytes]:
+    """What stands before each field's value: ``,"name":``."""
+    return [b",%b:" % to_json(name) for name in fields]
 
 
 def types_of(metadata: Mapping[str, Any], fields: Sequence[str]) -> str:
@@ -268,16 +275,10 @@ def finite(value: Any) -> tuple[Any, int]:
 
 def to_json(data: Any) -> bytes:
     """Compact JSON in UTF-8. Half a surrogate pair is no text and becomes a question mark."""
-    if type(data) is str:
-        return _text_to_json(data)
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-
-
-def _text_to_json(text: str) -> bytes:
     try:
-        return orjson.dumps(text)
-    except orjson.JSONEncodeError:  # half a surrogate pair
-        return orjson.dumps(text.encode("utf-8", "replace").decode())
+        return orjson.dumps(data)
+    except orjson.JSONEncodeError:  # half a surrogate pair, or a long integer
+        return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def metadata_fields(item_fields: Iterable[str], *, scored: bool) -> list[str]:

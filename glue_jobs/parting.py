@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from connectors.contract.manifest import PartFile, Pointer
 
-# What a part should hold at most, in bytes of the lines that users get their lists from.
-_BYTES_A_PART = 16 * 1024 * 1024
+# What a part should hold, in bytes of the lines that users get their lists from: at least, and at most.
+_LEAST_BYTES, _MOST_BYTES = 1024 * 1024, 16 * 1024 * 1024
 # How much too few, and too many, parts may be before a snapshot is laid out anew.
 _TOO_FEW, _TOO_MANY = 2, 4
 
@@ -41,7 +41,8 @@ def parting_of(pointer: Pointer | None, size_bytes: int, cores: int) -> Parting:
         size_bytes: Of the lines that users get their lists from.
         cores: How many parts are worked on at once.
     """
-    wanted = cores * math.ceil(max(size_bytes, 1) / _BYTES_A_PART / cores)
+    size_bytes = max(size_bytes, 1)
+    wanted = min(math.ceil(size_bytes / _LEAST_BYTES), cores * math.ceil(size_bytes / _MOST_BYTES / cores))
     was = pointer.partitions if pointer else 0
     suits = was * _TOO_FEW >= wanted and was <= wanted * _TOO_MANY
     return Parting(was if suits else wanted, suits)

@@ -109,7 +109,7 @@ def test_f28_the_format_of_the_first_release_is_read(users):
     pointer_of(users).write_text(GOLDEN_POINTER)
     pointer = state.read_pointer(open_storage(str(users.path)), "braze").pointer
     assert (pointer.version, pointer.rows, pointer.compare_first) == (7, 2, 3)
-    assert pointer.to_json() == GOLDEN_POINTER
+    assert json.loads(pointer.to_json()) == {**json.loads(GOLDEN_POINTER), "partitions": 0}
 
 
 def test_f24_a_clock_that_goes_backwards_changes_no_version_and_loses_nobody(users):

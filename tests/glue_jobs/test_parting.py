@@ -24,16 +24,17 @@ def committed(partitions, files=()):
 
 
 @pytest.mark.parametrize(
-    ("size_bytes", "cores", "number"), [(0, 2, 2), (1, 2, 2), (32 * MIB, 2, 2), (33 * MIB, 2, 4), (100 * MIB, 40, 40)]
+    ("size_bytes", "cores", "number"),
+    [(0, 2, 1), (MIB, 2, 1), (MIB + 1, 2, 2), (32 * MIB, 2, 2), (33 * MIB, 2, 4), (100 * MIB, 40, 40)],
 )
-def test_every_core_gets_as_many_parts_and_none_is_large(size_bytes, cores, number):
+def test_every_core_gets_as_many_parts_and_none_is_large_or_tiny(size_bytes, cores, number):
     assert parting_of(None, size_bytes, cores) == Parting(number, is_as_before=False)
 
 
 @pytest.mark.parametrize(("was", "number"), [(1, 1), (2, 2), (3, 3), (8, 8), (9, 2), (0, 2)])
 def test_a_snapshot_stays_as_it_is_parted_while_that_suits(was, number):
     """Too few parts leave cores idle, too many cost a file each."""
-    assert parting_of(committed(was), 1, 2) == Parting(number, is_as_before=was == number)
+    assert parting_of(committed(was), 2 * MIB, 2) == Parting(number, is_as_before=was == number)
 
 
 def test_files_are_found_by_their_part():

@@ -3,7 +3,7 @@
 import inspect
 
 from glue_jobs.item_lines import Wanted, parse_item
-from glue_jobs.meeting import Meeting, packed_told
+from glue_jobs.meeting import Meeting, told_of
 from glue_jobs.schemas import BATCH_LINE, ITEM, MEETING, POSITION, USER
 from glue_jobs.tables import USER_ARROW
 
@@ -19,7 +19,7 @@ def test_what_spark_looks_at_of_a_meeting_comes_first_and_in_order():
 
 
 def test_a_row_of_the_snapshot_travels_whole():
-    assert list(inspect.signature(packed_told).parameters) == [snake(name) for name in USER_ARROW.names[1:]]
+    assert list(inspect.signature(told_of).parameters) == [snake(name) for name in USER_ARROW.names[1:]]
     assert set(USER.names) <= set(MEETING.names)
 
 
