@@ -1,14 +1,26 @@
-"""Spark's daemon of Python workers, with what workers need loaded before they are forked: once, not once for each.
+"""Spark's daemon of Python workers on a machine of one's own. It starts quickly, and so do the workers it forks.
 
-Spark starts it as a module (``spark.python.daemon.module``).
+Spark puts its own Python files before all others, as archives: nothing of them is ever kept compiled, and they are
+looked through again before each task. Here the installed ones are taken. And what workers need is loaded before they
+are forked, once, not once for each.
+
+Spark starts this as a module (``spark.python.daemon.module``).
 """
 
 from __future__ import annotations
 
-import pandas  # noqa: F401 - Arrow loads it at the first array that is made of Python values
-from pyspark import daemon
+import sys
 
-from glue_jobs import inference, items, output  # noqa: F401
+sys.path[:] = [path for path in sys.path if not path.endswith(".zip")]
+sys.path_importer_cache.clear()
+
+import pandas  # noqa: E402, F401 - Arrow loads it at the first array that is made of Python values
+from pyspark import daemon  # noqa: E402
+from pyspark.sql.pandas.types import to_arrow_schema  # noqa: E402
+
+from glue_jobs import inference, items, output  # noqa: E402, F401
+from glue_jobs.schemas import MEETING  # noqa: E402
 
 if __name__ == "__main__":
+    to_arrow_schema(MEETING)  # so that what this loads is there
     daemon.manager()  # type: ignore[no-untyped-call]
