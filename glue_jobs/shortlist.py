@@ -131,6 +131,8 @@ class Shortlister:
     def _left_in(self, items: Sequence[str], said: _Said, counts: Counter[str]) -> list[str]:
         """The items that no rule leaves out."""
         left = list(items)
+        if not self._asked:
+            return left
         for figure, kept in self._sifted(left, said):
             counts[figure] += len(left) - len(kept)
             left = kept
