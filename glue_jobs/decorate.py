@@ -9,26 +9,22 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from operator import add
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any
 
 import orjson
 
 from connectors.base import ChangePolicy
 from connectors.contract.records import ITEM_ID, SCORE
+from glue_jobs.item_table import HASH_BYTES, KEPT_READY, Item, ItemTable, Listing
 
-_HASH_BYTES = 8
-_OF_NULL = bytes(_HASH_BYTES)
-
-# How many items each worker keeps ready to be joined.
-_KEPT_READY = 100_000
+_OF_NULL = bytes(HASH_BYTES)
 
 # Item id → the hashes of its listed fields, one after the other.
 HashesOf = Callable[[str], bytes]
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,33 +40,6 @@ class Piece:
     tail: bytes
     hashes: bytes
     fits: bool | None = True
-
-
-class Listed(NamedTuple):
-    """What lists take of an item, made once.
-
-    Attributes:
-        entry: Eight bytes of hash over the item as a list holds it.
-        json: The item as it stands in a record without scores.
-    """
-
-    entry: bytes
-    json: bytes
-    lacks_metadata: bool
-
-
-class _Kept(dict[str, Made], Generic[Made]):
-    """What is made of an item once, the first time anyone asks. When too many are kept it begins anew."""
-
-    def __init__(self, make: Callable[[str], Made]) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, item_id: str) -> Made:
-        if len(self) >= _KEPT_READY:
-            self.clear()
-        made = self[item_id] = self._make(item_id)
-        return made
 
 
 @dataclass(frozen=True)
@@ -93,10 +62,6 @@ class Catalogue:
     is_filtered: bool = False
     fits_unknown: bool | None = True
 
-    def knows(self, item_id: str) -> bool:
-        """Whether there is metadata for the item."""
-        return item_id in self.pieces
-
     def fits(self, item_id: str) -> bool | None:
         """Whether the item filter lets the item stay; None where its metadata does not say."""
         piece = self.pieces.get(item_id)
@@ -109,15 +74,16 @@ class Catalogue:
 
     def lacks_metadata(self, item_id: str) -> bool:
         """Whether the item has no metadata, or none that the item filter can judge by."""
-        return self._ready[item_id].lacks_metadata
+        piece = self.pieces.get(item_id)
+        return piece is None or piece.fits is None
 
-    def listed(self, item_ids: Iterable[str]) -> list[Listed]:
-        """What a list takes of its items."""
-        return list(map(self._ready.__getitem__, item_ids))
+    def listings(self, lists: Sequence[Sequence[str]]) -> Iterator[Listing]:
+        """What each of some lists takes of its items: many lists at a time cost less than one by one."""
+        return self._table.listings(lists)
 
-    def known_entries(self, item_ids: Iterable[str]) -> list[bytes]:
-        """Items in a fingerprint, as the committed run knew them."""
-        return list(map(self._known_entries.__getitem__, item_ids))
+    def known_entries(self, item_ids: Iterable[str]) -> bytes:
+        """The entries of items, one after the other, as the committed run knew them."""
+        return b"".join(map(self._known_entry, item_ids))
 
     def hashes(self, item_id: str) -> bytes:
         """The hashes of the item's fields."""
@@ -130,7 +96,7 @@ class Catalogue:
     def item(self, item_id: str, score: float | None) -> bytes:
         """The item as it stands in a record; its fields are null when there is no metadata for it."""
         if not self.scored:
-            return self._ready[item_id].json
+            return self._made(item_id).json
         piece = self.pieces.get(item_id) or self._unknown
         return b'{"itemId":%b,"score":%b%b' % (to_json(item_id), to_json(score), piece.tail)
 
@@ -144,18 +110,18 @@ class Catalogue:
         return item_piece({}, self.fields)
 
     @cached_property
-    def _ready(self) -> _Kept[Listed]:
-        def make(item_id: str) -> Listed:
-            found = self.pieces.get(item_id)
-            piece = found or self._unknown
-            json_of = b'{"itemId":%b%b' % (to_json(item_id), piece.tail)
-            return Listed(_entry(item_id, piece.hashes), json_of, found is None or found.fits is None)
+    def _table(self) -> ItemTable:
+        return ItemTable(self._made)
 
-        return _Kept(make)
+    def _made(self, item_id: str) -> Item:
+        found = self.pieces.get(item_id)
+        piece = found or self._unknown
+        json_of = b'{"itemId":%b%b' % (to_json(item_id), piece.tail)
+        return Item(_entry(item_id, piece.hashes), json_of, self.lacks_metadata(item_id))
 
     @cached_property
-    def _known_entries(self) -> _Kept[bytes]:
-        return _Kept(lambda item_id: _entry(item_id, self.known_hashes(item_id)))
+    def _known_entry(self) -> Callable[[str], bytes]:
+        return lru_cache(KEPT_READY)(lambda item_id: _entry(item_id, self.known_hashes(item_id)))
 
     def __getstate__(self) -> dict[str, Any]:
         """Travel without what was made ready here."""
@@ -197,11 +163,11 @@ def holdout_line(user_id: str) -> bytes:
 
 def holdout_fingerprint(settings: bytes) -> int:
     """The fingerprint of such a record: it holds nothing but what the settings make of it."""
-    return int.from_bytes(hashlib.blake2b(settings + b"holdout", digest_size=_HASH_BYTES).digest(), "big", signed=True)
+    return int.from_bytes(hashlib.blake2b(settings + b"holdout", digest_size=HASH_BYTES).digest(), "big", signed=True)
 
 
 def fingerprint(
-    entries: Sequence[bytes],
+    entries: bytes,
     settings: bytes,
     policy: ChangePolicy,
     scores: Sequence[float | None] | None = None,
@@ -212,15 +178,18 @@ def fingerprint(
     policies make of one list never agrees: a list that is its own first k is another list under ``exact``.
 
     Args:
-        entries: Of each item of the list: see Listed.
+        entries: Those of the list's items, one after the other: see `item_table.Item`.
         settings: A hash of every setting that shapes what is sent.
         scores: Where records carry them: one an item.
     """
-    if scores is not None:
-        entries = [entry + _packed(score) for entry, score in zip(entries, scores, strict=True)]
-    compared = sorted(entries) if policy.compare == "set" else entries[: policy.k]
-    hashed = b"".join([settings, f"{policy.compare}:{policy.k}".encode(), *compared])
-    return int.from_bytes(hashlib.blake2b(hashed, digest_size=_HASH_BYTES).digest(), "big", signed=True)
+    compared = entries
+    if scores is not None or policy.compare == "set" or policy.k is not None:
+        each = [entries[start : start + HASH_BYTES] for start in range(0, len(entries), HASH_BYTES)]
+        if scores is not None:
+            each = [entry + _packed(score) for entry, score in zip(each, scores, strict=True)]
+        compared = b"".join(sorted(each) if policy.compare == "set" else each[: policy.k])
+    hashed = b"".join([settings, f"{policy.compare}:{policy.k}".encode(), compared])
+    return int.from_bytes(hashlib.blake2b(hashed, digest_size=HASH_BYTES).digest(), "big", signed=True)
 
 
 def changed_fields(
@@ -236,7 +205,7 @@ def changed_fields(
     old, new = [were(item_id) for item_id in before], [are(item_id) for item_id in after]
     changed = [ITEM_ID] if list(before) != list(after) else []
     for position, name in enumerate(fields):
-        at = slice(position * _HASH_BYTES, (position + 1) * _HASH_BYTES)
+        at = slice(position * HASH_BYTES, (position + 1) * HASH_BYTES)
         if [hashes[at] for hashes in old] != [hashes[at] for hashes in new]:
             changed.append(name)
     return changed
@@ -288,11 +257,11 @@ def metadata_fields(item_fields: Iterable[str], *, scored: bool) -> list[str]:
 
 def _entry(item_id: str, hashes: bytes) -> bytes:
     """Eight bytes of hash over an item as a list holds it."""
-    return hashlib.blake2b(item_id.encode("utf-8", "surrogatepass") + b"\0" + hashes, digest_size=_HASH_BYTES).digest()
+    return hashlib.blake2b(item_id.encode("utf-8", "surrogatepass") + b"\0" + hashes, digest_size=HASH_BYTES).digest()
 
 
 def _value_hash(value: bytes) -> bytes:
-    return _OF_NULL if value == b"null" else hashlib.blake2b(value, digest_size=_HASH_BYTES).digest()
+    return _OF_NULL if value == b"null" else hashlib.blake2b(value, digest_size=HASH_BYTES).digest()
 
 
 def _packed(score: float | None) -> bytes:

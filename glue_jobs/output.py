@@ -16,7 +16,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, islice
 from operator import attrgetter
 from typing import Any
 
@@ -39,9 +39,11 @@ from glue_jobs.parting import name_of
 from glue_jobs.schemas import WRITTEN
 from glue_jobs.snapshot import read_parted
 from glue_jobs.story import Narrator, Story
-from glue_jobs.tell import Teller, TellPlan, figure_names
+from glue_jobs.tell import Teller, Telling, TellPlan, figure_names
 from glue_jobs.writers import Files, LinesWriter, PartWriter, SnapshotWriter, add_digests
 
+# Users that are told at a time.
+_USERS_AT_ONCE = 1_000
 # A row that is counted by itself → its figure.
 _FIGURE_OF_LINE = {"failed": "linesFailed", "broken": "linesBroken", "duplicate": "linesDuplicate"}
 _FIGURE_OF_PAIR = {
@@ -173,13 +175,10 @@ def write_users(rows: Iterable[Meeting], plan: WritePlan, catalogue: Catalogue, 
         What was written, for `together`.
     """
     task = _Task(plan, catalogue, name)
-    for user_id, his in groupby(rows, key=attrgetter("user_id")):
-        seen = map(task.count_line, his)
-        if user_id is None:
-            for _ in seen:
-                pass
-        else:
-            task.tell(user_id, list(seen))
+    seen = ((user_id, list(map(task.count_line, his))) for user_id, his in groupby(rows, key=attrgetter("user_id")))
+    users = ((user_id, his) for user_id, his in seen if user_id is not None)
+    while some := list(islice(users, _USERS_AT_ONCE)):
+        task.tell(some)
     return task.close()
 
 
@@ -229,9 +228,12 @@ class _Task:
             self._quarantine.write(json.dumps(kept, ensure_ascii=False).encode("utf-8", "replace"))
         return row
 
-    def tell(self, user_id: str, rows: list[Meeting]) -> None:
-        """Decide about one user and write what follows."""
-        telling = self._teller.tell(user_id, rows, self._counts)
+    def tell(self, users: Sequence[tuple[str, list[Meeting]]]) -> None:
+        """Decide about some users and write what follows."""
+        for (user_id, _), telling in zip(users, self._teller.tell_all(users, self._counts), strict=True):
+            self._write(user_id, telling)
+
+    def _write(self, user_id: str, telling: Telling) -> None:
         self._narrator.note(user_id, telling)
         is_clear = telling.verdict is Verdict.CLEARED
         files = self._clears if is_clear else self._told

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from glue_jobs.config import Merge, Recommendations
-from glue_jobs.decorate import Catalogue, Listed
+from glue_jobs.decorate import Catalogue
+from glue_jobs.item_table import Listing
 from glue_jobs.meeting import Meeting
 from glue_jobs.ranking import RankedList, best_scores, merge
 
@@ -54,18 +55,26 @@ def rules_of(lists: Recommendations) -> ListRules:
     )
 
 
+class _Chosen(NamedTuple):
+    """A user's final list, by its items' ids."""
+
+    item_ids: list[str]
+    scores: list[float | None] | None
+    query_item_ids: list[str]
+
+
 class Shortlist(NamedTuple):
     """A user's final list.
 
     Attributes:
-        items: The same items, as records and fingerprints take them.
         scores: One an item, where records carry them.
+        listing: The same items, as records and fingerprints take them.
     """
 
     item_ids: list[str]
-    items: list[Listed]
     scores: list[float | None] | None
     query_item_ids: list[str]
+    listing: Listing
 
 
 class _Said(NamedTuple):
@@ -89,12 +98,25 @@ class Shortlister:
         self._counts_unknown = catalogue.is_read and rules.keeps_unknown_items
 
     def shortlist(self, rows: Sequence[Meeting], counts: Counter[str]) -> Shortlist | None:
-        """A user's list as it is sent; None when he has none.
+        """A user's list as it is sent: see `shortlists`."""
+        (found,) = self.shortlists([rows], counts)
+        return found
+
+    def shortlists(self, users: Iterable[Sequence[Meeting]], counts: Counter[str]) -> Iterator[Shortlist | None]:
+        """Users' lists as they are sent; None for one who has none.
 
         Args:
-            rows: Everything said of him, in the order of his items.
+            users: Everything said of each, in the order of his items.
             counts: The run's figures; added to.
         """
+        chosen = [self._chosen(rows, counts) for rows in users]
+        listings = self._catalogue.listings([one.item_ids if one else () for one in chosen])
+        for one, listing in zip(chosen, listings, strict=True):
+            if self._counts_unknown:
+                counts["itemsWithoutMetadata"] += listing.lacking
+            yield Shortlist(*one, listing) if one else None
+
+    def _chosen(self, rows: Sequence[Meeting], counts: Counter[str]) -> _Chosen | None:
         lists = _lists(rows, counts)
         if not lists:
             return None
@@ -106,12 +128,9 @@ class Shortlister:
             counts["itemsRanked"] += len(item_ids)
         else:
             counts["itemsRanked"] += len(ranked) + counts["itemsWithoutMetadata"] - unknown_before
-        items = self._catalogue.listed(item_ids)
-        if self._counts_unknown:
-            counts["itemsWithoutMetadata"] += sum([item.lacks_metadata for item in items])
         scores = [said.best.get(item) for item in item_ids] if self._catalogue.scored else None
         queries = [one.query_item_id for one in lists if one.query_item_id is not None]
-        return Shortlist(item_ids, items, scores, queries)
+        return _Chosen(item_ids, scores, queries)
 
     def left_out(self, rows: Sequence[Meeting]) -> list[tuple[str, str]]:
         """What was found for a user and is not in his list, as (item id, figure), in the order of the rules.

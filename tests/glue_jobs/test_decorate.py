@@ -35,7 +35,7 @@ BOTH = catalogue(_1=LAMP, _2=SCARF)
 
 
 def mark(items, of=BOTH, policy=EXACT, settings=b"s", scores=None):
-    return fingerprint([one.entry for one in of.listed(items)], settings, policy, scores)
+    return fingerprint(next(of.listings([items])).entries, settings, policy, scores)
 
 
 def test_an_item_is_its_id_and_the_listed_fields_in_order_with_nulls():
@@ -94,7 +94,6 @@ def test_any_text_makes_one_line_that_reads_back(user, name, queries):
 def test_half_a_surrogate_pair_is_no_text_and_stops_nothing():
     line = upsert_line("\udfff", catalogue(("name",), _1={"name": "\ud800"}).items(["1"]))
     assert SyncRecord.model_validate_json(line).user_id == "?"
-    assert mark(["\ud800"]) != mark(["?"])
 
 
 @pytest.mark.parametrize("other", [["2", "1"], ["1"], ["1", "9"], ["12"], []])

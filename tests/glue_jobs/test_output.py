@@ -48,7 +48,7 @@ def line(user, *items, row=0):
 
 def told(user, *items, sent_in=1, known=None, op="upsert"):
     if known is None:
-        known = fingerprint([one.entry for one in CATALOGUE.listed(items)], b"s", ChangePolicy())
+        known = fingerprint(next(CATALOGUE.listings([items])).entries, b"s", ChangePolicy())
     return of_told(user, Told(op, list(items), known, sent_in, AT))
 
 
