@@ -358,13 +358,11 @@ def _proposal(
     """Decide about every user and write what follows; nothing of it is visible yet."""
     run, tell = this.run, tell_plan(this.run, connector, committed)
     saves, parting = run.config.save_batch_inference_errors, _parting(this, committed)
-    plan = WritePlan(run.storage, connector, run.run_id, saves, tell, this.alias_key)
+    told_there = files_of_parts(committed.pointer) if parting.is_as_before else {}
+    told_elsewhere = None if parting.is_as_before else read_snapshot(this.spark, run.storage, committed)
+    plan = WritePlan(run.storage, connector, run.run_id, saves, tell, this.alias_key, told=told_there)
     this.report(f"{connector}: comparing with version {committed.version or 'none'} and writing")
-    if parting.is_as_before:
-        plan, told = replace(plan, told=files_of_parts(committed.pointer)), None
-    else:
-        told = read_snapshot(this.spark, run.storage, committed)
-    meetings = meet(rows, told, parting.number)
+    meetings = meet(rows, told_elsewhere, parting.number)
     written = output.write(meetings, plan, this.spark.sparkContext.broadcast(_catalogue(this, committed, items)))
     files, counts = written.settled()
     _check_usable(this, counts)

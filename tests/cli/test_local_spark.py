@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import pyspark
 import pytest
 
 from cli.local_spark import JavaError, environment, java_home
@@ -69,6 +71,15 @@ def test_the_logging_that_spark_is_told_to_use_is_there():
     [options] = [word.partition("extraJavaOptions=")[2] for word in words if "log4j2" in word]
     address = options.split()[0].partition("configurationFile=file://")[2]
     assert Path(address).is_file()
+
+
+def test_workers_take_the_installed_pyspark_and_not_the_archive_that_spark_puts_first():
+    archive = Path(pyspark.__file__).parent / "python" / "lib" / "pyspark.zip"
+    assert archive.is_file()
+    says = "import cli.worker_daemon, pyspark; print(pyspark.__file__)"
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(archive), os.environ.get("PYTHONPATH", "")])}
+    answer = subprocess.run([sys.executable, "-c", says], env=environ, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == pyspark.__file__
 
 
 @pytest.mark.parametrize(("given", "used"), [({}, "-XX:TieredStopAtLevel=1"), ({"RECSYNC_JAVA_OPTIONS": ""}, None)])
