@@ -6,8 +6,10 @@ SQLite file that Spark carries to every worker and that is read where it is need
 
 from __future__ import annotations
 
+import atexit
 import difflib
 import json
+import shutil
 import sqlite3
 import tempfile
 import uuid
@@ -145,7 +147,9 @@ def _in_memory(rows: DataFrame, tally: _Tally) -> dict[str, Piece]:
 
 def _shelved(spark: SparkSession, rows: DataFrame, tally: _Tally) -> Shelf:
     """All pieces in a file that every worker gets. Rows pass one partition at a time, in order."""
-    path = Path(tempfile.mkdtemp(prefix="recsync-")) / f"items-{uuid.uuid4().hex}.sqlite"
+    folder = tempfile.mkdtemp(prefix="recsync-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # Spark hands the file out for as long as it lives
+    path = Path(folder) / f"items-{uuid.uuid4().hex}.sqlite"
     with closing(sqlite3.connect(path)) as shelf, shelf:
         shelf.execute("create table items (id text primary key, tail blob, hashes blob, fits integer) without rowid")
         ordered = rows.sort("file", "block", "row").toLocalIterator()

@@ -1,5 +1,8 @@
+import atexit
 import gzip
 import json
+import tempfile
+from functools import partial
 
 import pytest
 
@@ -110,6 +113,20 @@ def test_a_shelf_travels_to_the_workers(spark, tmp_path):
     found = spark.sparkContext.parallelize(range(50), 4).map(lambda n: shared.value.item(str(n), None)).collect()
     assert [json.loads(item)["name"] for item in found] == [f"n{number}" for number in range(50)]
     assert len(catalogue.pieces) == len(list(catalogue.pieces)) == 50
+
+
+def test_a_shelf_is_gone_when_the_program_ends(spark, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    at_exit = []
+    monkeypatch.setattr(atexit, "register", lambda *call, **options: at_exit.append(partial(*call, **options)))
+    metadata(tmp_path, "a.json", {"id": "1", "name": "Lamp"})
+    read(spark, tmp_path, ["name"], shelf_from_bytes=SMALL)
+    assert list(tmp_path.glob("tmp/*/items-*.sqlite"))
+    spark.sparkContext.parallelize([1], 1).count()  # Spark takes its copy with the next task
+    for call in at_exit:
+        call()
+    assert not list(tmp_path.glob("tmp/recsync-*"))
 
 
 def test_f12_fields_of_any_name_are_kept_apart(spark, tmp_path):
