@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import heapq
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
@@ -168,18 +168,34 @@ def write_users(rows: Iterable[Meeting], plan: WritePlan, catalogue: Catalogue, 
     """Take users one after the other, and write what each is to be told.
 
     Args:
-        rows: All rows of a user are neighbours, in the order of his items.
+        rows: In the order of users' ids, those of nobody first; all of a user in the order of his items.
         name: Unique to this attempt of this task.
 
     Returns:
         What was written, for `together`.
     """
     task = _Task(plan, catalogue, name)
-    seen = ((user_id, list(map(task.count_line, his))) for user_id, his in groupby(rows, key=attrgetter("user_id")))
-    users = ((user_id, his) for user_id, his in seen if user_id is not None)
+    users = _each_once(map(task.count_line, rows))
     while some := list(islice(users, _USERS_AT_ONCE)):
         task.tell(some)
     return task.close()
+
+
+def _each_once(rows: Iterable[Meeting]) -> Iterator[tuple[str, list[Meeting]]]:
+    """Each user, with all his rows.
+
+    Raises:
+        RuntimeError: The rows are in another order: someone might be told twice.
+    """
+    before = ""
+    for user_id, his in groupby(rows, key=attrgetter("user_id")):
+        if user_id is None:
+            deque(his, maxlen=0)
+            continue
+        if user_id <= before:
+            raise RuntimeError("rows are not in the order of users' ids; nothing is committed")
+        before = user_id
+        yield user_id, list(his)
 
 
 class _Files:

@@ -91,6 +91,12 @@ def test_who_was_not_confirmed_is_sent_again(storage):
     assert list(sent) == ["bob"]
 
 
+def test_rows_in_another_order_stop_the_run_before_anyone_is_told_twice(tmp_path):
+    rows = [line("ann", "1"), line("bob", "1"), told("ann", "1")]
+    with pytest.raises(RuntimeError, match="order"):
+        write(LocalStorage(tmp_path), rows)
+
+
 GONE = [line("ann", "1"), told("bob", "2"), told("cid", "3", op="gone"), told("dan", op="clear", known=0)]
 
 
