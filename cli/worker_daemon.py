@@ -1,8 +1,8 @@
 """Spark's daemon of Python workers on a machine of one's own. It starts quickly, and so do the workers it forks.
 
-Spark puts its own Python files before all others, as archives: nothing of them is ever kept compiled, and they are
-looked through again before each task. Here the installed ones are taken. And what workers need is loaded before they
-are forked, once, not once for each.
+Spark puts its own Python files before all others, as archives, and a large JAR beside them: nothing of them is ever
+kept compiled, and they are looked through again before each task. Here the installed files are taken. And what workers
+need is loaded before they are forked, once, not once for each.
 
 Spark starts this as a module (``spark.python.daemon.module``).
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 
-sys.path[:] = [path for path in sys.path if not path.endswith(".zip")]
+sys.path[:] = [path for path in sys.path if not path.endswith((".zip", ".jar"))]
 sys.path_importer_cache.clear()
 
 import pandas  # noqa: E402, F401 - Arrow loads it at the first array that is made of Python values

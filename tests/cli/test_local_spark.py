@@ -76,10 +76,14 @@ def test_the_logging_that_spark_is_told_to_use_is_there():
 def test_workers_take_the_installed_pyspark_and_not_the_archive_that_spark_puts_first():
     archive = Path(pyspark.__file__).parent / "python" / "lib" / "pyspark.zip"
     assert archive.is_file()
-    says = "import cli.worker_daemon, pyspark; print(pyspark.__file__)"
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(archive), os.environ.get("PYTHONPATH", "")])}
+    jar = next(Path(pyspark.__file__).parent.glob("jars/spark-core_*.jar"))
+    says = "import sys, cli.worker_daemon, pyspark; print(pyspark.__file__, *sys.path_importer_cache, sep=chr(10))"
+    paths = os.pathsep.join([str(archive), str(jar), os.environ.get("PYTHONPATH", "")])
+    environ = {**os.environ, "PYTHONPATH": paths}
     answer = subprocess.run([sys.executable, "-c", says], env=environ, capture_output=True, text=True, check=True)
-    assert answer.stdout.strip() == pyspark.__file__
+    taken, *looked_through = answer.stdout.splitlines()
+    assert taken == pyspark.__file__
+    assert not {str(archive), str(jar)} & {*looked_through}
 
 
 @pytest.mark.parametrize(("given", "used"), [({}, "-XX:TieredStopAtLevel=1"), ({"RECSYNC_JAVA_OPTIONS": ""}, None)])
