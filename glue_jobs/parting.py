@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from connectors.contract.manifest import PartFile, Pointer
 
-# What a part should hold, in bytes of the lines that users get their lists from: at least, and at most.
-_LEAST_BYTES, _MOST_BYTES = 1024 * 1024, 16 * 1024 * 1024
+# What a part should hold, in bytes of the lines that users get their lists from: at least, and at most. Each part is a
+# task, some files, and a last request that is not full.
+_LEAST_BYTES, _MOST_BYTES = 4 * 1024 * 1024, 16 * 1024 * 1024
 # How much too few, and too many, parts may be before a snapshot is laid out anew.
 _TOO_FEW, _TOO_MANY = 2, 4
 

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from connectors.contract import layout
 from connectors.contract.manifest import PartFile, Pointer
 from connectors.contract.storage import LocalStorage, open_storage
-from glue_jobs import state, sync
+from glue_jobs import parting, state, sync
 from glue_jobs.delta import Told
 from glue_jobs.parting import Parting, files_of_parts, name_of, parting_of
 from glue_jobs.snapshot import read_parted
@@ -25,7 +25,7 @@ def committed(partitions, files=()):
 
 @pytest.mark.parametrize(
     ("size_bytes", "cores", "number"),
-    [(0, 2, 1), (MIB, 2, 1), (MIB + 1, 2, 2), (32 * MIB, 2, 2), (33 * MIB, 2, 4), (100 * MIB, 40, 40)],
+    [(0, 2, 1), (4 * MIB, 2, 1), (5 * MIB, 2, 2), (32 * MIB, 2, 2), (33 * MIB, 2, 4), (400 * MIB, 40, 40)],
 )
 def test_every_core_gets_as_many_parts_and_none_is_large_or_tiny(size_bytes, cores, number):
     assert parting_of(None, size_bytes, cores) == Parting(number, is_as_before=False)
@@ -34,7 +34,7 @@ def test_every_core_gets_as_many_parts_and_none_is_large_or_tiny(size_bytes, cor
 @pytest.mark.parametrize(("was", "number"), [(1, 1), (2, 2), (3, 3), (8, 8), (9, 2), (0, 2)])
 def test_a_snapshot_stays_as_it_is_parted_while_that_suits(was, number):
     """Too few parts leave cores idle, too many cost a file each."""
-    assert parting_of(committed(was), 2 * MIB, 2) == Parting(number, is_as_before=was == number)
+    assert parting_of(committed(was), 8 * MIB, 2) == Parting(number, is_as_before=was == number)
 
 
 def test_files_are_found_by_their_part():
@@ -72,9 +72,11 @@ DAY = timedelta(days=1)
 LAMP, SCARF = {"id": "1", "name": "Lamp", "price": 9}, {"id": "2", "name": "Scarf", "price": 5}
 
 
-@pytest.fixture
-def told(job):
+@pytest.fixture(params=["one part", "a part for each core"])
+def told(job, monkeypatch, request):
     """A job whose first run told forty users."""
+    if request.param == "a part for each core":
+        monkeypatch.setattr(parting, "_LEAST_BYTES", 1)
     shop = job("user_personalization")
     shop.config(braze={"onUserRemoved": "clear", "acknowledge": "onWrite"}, guards={"allowEmpty": True})
     shop.items(LAMP, SCARF)

@@ -24,7 +24,7 @@ from random_histories import Confirmed, history
 from connectors.contract.manifest import PartFile, RunManifest
 from connectors.contract.receipts import Receipt, Rejection, write_receipts
 from connectors.contract.storage import open_storage
-from glue_jobs import errors, state
+from glue_jobs import errors, parting, state
 
 VERDICTS = (
     *("new", "changed", "repeated", "refreshed", "unchanged", "failed", "gone", "cleared", "forgotten", "empty"),
@@ -373,11 +373,15 @@ def _named(rules: Mapping[str, bool]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("seed", SPARK_SEEDS)
-def test_spark_tells_whom_the_model_tells(seed, job):
+def test_spark_tells_whom_the_model_tells(seed, job, monkeypatch):
+    """Also where users fall into other parts than the day before, and the snapshot has to be brought to them."""
     print(f"RECSYNC_SEED={seed}")  # noqa: T201 - so that a failed history can be repeated
     days = history(seed)
     made, model = job(days[0][0].job_type), Model()
+    parts = random.Random(seed)
+    monkeypatch.setattr(parting, "_LEAST_BYTES", 1)
     for number, (day, confirmed) in enumerate(days):
+        monkeypatch.setattr(parting, "_MOST_BYTES", parts.choice([10**9, 10**9, 400]))
         _run_both(f"seed {seed}, day {number} of 0 to {len(days) - 1}", made, model, day, confirmed)
 
 
