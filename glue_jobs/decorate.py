@@ -87,7 +87,7 @@ class Catalogue:
 
     def hashes(self, item_id: str) -> bytes:
         """The hashes of the item's fields."""
-        return (self.pieces.get(item_id) or self._unknown).hashes
+        return self._piece(item_id).hashes
 
     def known_hashes(self, item_id: str) -> bytes:
         """The hashes of the item's fields, as the committed run knew them."""
@@ -97,12 +97,14 @@ class Catalogue:
         """The item as it stands in a record; its fields are null when there is no metadata for it."""
         if not self.scored:
             return self._made(item_id).json
-        piece = self.pieces.get(item_id) or self._unknown
-        return b'{"itemId":%b,"score":%b%b' % (to_json(item_id), to_json(score), piece.tail)
+        return b'{"itemId":%b,"score":%b%b' % (to_json(item_id), to_json(score), self._piece(item_id).tail)
 
     def items(self, item_ids: Sequence[str], scores: Sequence[float | None] | None = None) -> list[bytes]:
         """Items as they stand in a record."""
         return list(map(self.item, item_ids, scores or [None] * len(item_ids)))
+
+    def _piece(self, item_id: str) -> Piece:
+        return self.pieces.get(item_id) or self._unknown
 
     @cached_property
     def _unknown(self) -> Piece:
@@ -114,8 +116,7 @@ class Catalogue:
         return ItemTable(self._made)
 
     def _made(self, item_id: str) -> Item:
-        found = self.pieces.get(item_id)
-        piece = found or self._unknown
+        piece = self._piece(item_id)
         json_of = b'{"itemId":%b%b' % (to_json(item_id), piece.tail)
         return Item(_entry(item_id, piece.hashes), json_of, self.lacks_metadata(item_id))
 

@@ -9,15 +9,14 @@ from connectors.contract.held import InputObject
 from connectors.contract.storage import Entry, NotFoundError, Storage, open_storage
 
 
-def inputs_of(job: Storage, folders: Iterable[str], batch: Storage, files: Iterable[Entry]) -> list[InputObject]:
+def inputs_of(job: Storage, own: Iterable[Entry], batch: Storage, files: Iterable[Entry]) -> list[InputObject]:
     """Everything a run reads, as it is now.
 
     Args:
-        folders: The prefixes of the job folder that are read, each with its "/" at the end.
+        own: What is read of the job folder beside config.json, as a listing of it has them.
         files: The batch's files, as a listing of `batch` has them.
     """
     config = InputObject(root=job.root, key=layout.CONFIG, mark=_config_mark(job))
-    own = [entry for folder in folders for entry in job.list(folder)]
     return [config, *objects_of(job, own), *objects_of(batch, files)]
 
 

@@ -6,16 +6,13 @@ bytes: many columns and lists of texts would be taken apart and put together aga
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import orjson
 
-from glue_jobs.delta import Op, Told
-
-_EPOCH = datetime.fromtimestamp(0, UTC)
+from glue_jobs.delta import Told
+from glue_jobs.tables import told_of
 
 
 class Meeting(NamedTuple):
@@ -39,31 +36,6 @@ class Meeting(NamedTuple):
 def of_told(user_id: str, told: Told) -> Meeting:
     """A user's row of the snapshot, as it meets what is said of him today."""
     return Meeting(user_id, "told", False, told=told)
-
-
-def told_of(
-    op: str,
-    item_ids: list[str] | None,
-    fingerprint: int | None,
-    sent_in: int | None,
-    sent_at: int | None,
-    rejections: int | None,
-    is_marked: bool | None,
-) -> Told:
-    """A row of the snapshot, given its columns. Those that older releases did not write are null.
-
-    Args:
-        sent_at: In microseconds since 1970, UTC: as Parquet keeps a time.
-    """
-    return Told(
-        cast(Op, op), item_ids or [], fingerprint, sent_in or 0, _time(sent_at or 0), rejections or 0, bool(is_marked)
-    )
-
-
-@functools.lru_cache
-def _time(us: int) -> datetime:
-    """Microseconds since 1970 as a time. All of a run were sent at one."""
-    return _EPOCH + timedelta(microseconds=us)
 
 
 def packed_list(item_ids: Sequence[str], scores: Sequence[float] | None) -> bytes:

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 import pyarrow.parquet as pq
 from pydantic import ValidationError
@@ -24,12 +23,12 @@ from glue_jobs.decorate import metadata_fields
 from glue_jobs.delta import Told, Verdict
 from glue_jobs.item_lines import Wanted
 from glue_jobs.lookup import RunFiles, UserInput, pieces_of
-from glue_jobs.meeting import Meeting, of_told
+from glue_jobs.meeting import of_told
 from glue_jobs.proposal import JobRun, settings_digest, tell_plan
 from glue_jobs.ranking import RankedList, best_scores
 from glue_jobs.shortlist import Shortlister
 from glue_jobs.state import Committed
-from glue_jobs.tables import ITEMS_ARROW, USER_ARROW
+from glue_jobs.tables import ITEMS_ARROW, USER_ARROW, users_of
 from glue_jobs.tell import Teller, Telling, TellPlan
 
 _ITEMS = "items.parquet"
@@ -131,7 +130,7 @@ def told_by(storage: Storage, manifest: RunManifest, user_id: str) -> Told | Non
     found: list[Told] = []
     for key in _snapshot(storage, manifest):
         table = pq.read_table(io.BytesIO(storage.get(key).data), schema=USER_ARROW, filters=[("userId", "=", user_id)])
-        found += [one for row in table.to_pylist() if (one := _told(row)) not in found]
+        found += [told for _, told in users_of(table) if told not in found]
     if len(found) > 1:
         raise UnknownStateError(f"the snapshot of version {manifest.version} holds several rows for this user")
     return found[0] if found else None
@@ -152,18 +151,6 @@ def _snapshot(storage: Storage, manifest: RunManifest) -> list[str]:
     if not keys and manifest.counts.get("users"):
         raise UnknownStateError(f"the snapshot of version {manifest.version} is not there any more")
     return [key for key in keys if not key.endswith((other, f"/{_ITEMS}"))]
-
-
-def _told(row: dict[str, Any]) -> Told:
-    return Told(
-        row["op"],
-        row["itemIds"] or [],
-        row["fingerprint"],
-        row["sentIn"],
-        row["sentAt"],
-        row["rejections"] or 0,
-        bool(row["isMarked"]),
-    )
 
 
 def retell(
@@ -193,7 +180,8 @@ def retell(
     known = _known_items(run, connector, before.committed.pointer)
     catalogue = replace(wanted.catalogue(pieces, scored=lists.include_scores), known=known)
     plan = tell_plan(run, connector, before.committed)
-    telling = Teller(plan, catalogue).tell(user_id, [*found.meetings, *_meeting(user_id, before.told)], Counter())
+    told = [of_told(user_id, before.told)] if before.told else []
+    telling = Teller(plan, catalogue).tell(user_id, [*found.meetings, *told], Counter())
     unknown = [item for item in telling.items if catalogue.is_read and catalogue.lacks_metadata(item)]
     left_out = Shortlister(plan.lists, catalogue).left_out(found.meetings)
     scores = best_scores([RankedList(one.item_ids or [], one.scores) for one in found.meetings])
@@ -210,11 +198,6 @@ def _known_items(run: JobRun, connector: str, pointer: Pointer | None) -> dict[s
     except NotFoundError:
         return None
     return dict(zip(table["itemId"].to_pylist(), table["hashes"].to_pylist(), strict=True))
-
-
-def _meeting(user_id: str, told: Told | None) -> list[Meeting]:
-    """His row of the snapshot, as it meets what is said of him today."""
-    return [] if told is None else [of_told(user_id, told)]
 
 
 def agrees(telling: Telling, *, line: bytes | None, told: Told | None, withheld: bool) -> bool:

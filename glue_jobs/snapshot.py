@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import starmap
 from operator import attrgetter
-from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
 from connectors.contract.manifest import PartFile
 from connectors.contract.storage import Storage
-from glue_jobs.columns import plain
-from glue_jobs.meeting import Meeting, of_told, packed_told, told_of
+from glue_jobs.meeting import Meeting, of_told, packed_told
 from glue_jobs.schemas import USER
 from glue_jobs.state import Committed
-from glue_jobs.tables import USER_ARROW, read_table
+from glue_jobs.tables import USER_ARROW, read_table, users_of, values_of
 
-_ROWS_A_BATCH, _ROWS_AT_ONCE = 10_000, 2_000
+_ROWS_A_BATCH = 10_000
 
 
 def read_snapshot(spark: SparkSession, storage: Storage, committed: Committed) -> DataFrame:
@@ -46,7 +45,7 @@ def read_snapshot(spark: SparkSession, storage: Storage, committed: Committed) -
 def _packed(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Rows of a snapshot's file as USER."""
     users, *told = batch.columns
-    packed = pa.array(map(packed_told, zip(*map(_values, told), strict=True)), pa.binary())
+    packed = pa.array(map(packed_told, zip(*map(values_of, told), strict=True)), pa.binary())
     return pa.RecordBatch.from_arrays([users, packed], names=USER.names)
 
 
@@ -63,11 +62,4 @@ def read_parted(storage: Storage, files: Sequence[PartFile]) -> Iterator[Meeting
 
 
 def _told_in(storage: Storage, file: PartFile) -> Iterator[Meeting]:
-    for batch in read_table(storage, file, USER_ARROW).to_batches(_ROWS_AT_ONCE):
-        for user_id, *told in zip(*map(_values, batch.columns), strict=True):
-            yield of_told(user_id, told_of(*told))
-
-
-def _values(column: pa.Array) -> list[Any]:
-    """The values of a column; times in microseconds since 1970."""
-    return plain(column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column)
+    return starmap(of_told, users_of(read_table(storage, file, USER_ARROW)))

@@ -24,7 +24,7 @@ def parsed_lines(
     """
     lines = spark.read.text(list(uris), lineSep="\n").select(F.col("value").cast("binary").alias("line"), *position())
 
-    schema = _arrow(shape)  # made here: making it takes pandas, which no worker needs
+    schema = _arrow(shape)  # made here once, and not by each task
 
     def rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         collect_rarely()

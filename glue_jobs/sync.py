@@ -202,13 +202,12 @@ def _work(
     for warning in run.config.warnings:
         report(f"warning: {warning}")
     batch, files = inference.find_batch(run.config.batch_inference_path, run.storage)
-    is_mapped = run.folder.job_type == "related_items"
-    folders = [layout.METADATA, *([layout.MAPPING] if is_mapped else [])]
-    inputs = inputs_of(run.storage, folders, batch, files)
+    mapping = list(run.storage.list(layout.MAPPING)) if run.folder.job_type == "related_items" else []
+    inputs = inputs_of(run.storage, [*run.storage.list(layout.METADATA), *mapping], batch, files)
     address = run.config.recommendations.exclude_items
     excluded = find_exclusions(address, run.storage) if address else None
     inputs += objects_of(*excluded) if excluded else ()
-    size_bytes = plain_bytes(files) + _LINE_FOR_ROW * plain_bytes(run.storage.list(layout.MAPPING) if is_mapped else ())
+    size_bytes = plain_bytes(files) + _LINE_FOR_ROW * plain_bytes(mapping)
     return _Work(run, spark, report, batch, files, excluded, inputs, size_bytes, names, is_plan, only_users)
 
 

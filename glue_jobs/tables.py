@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from connectors.contract.manifest import PartFile
 from connectors.contract.storage import NotFoundError, Storage
+from glue_jobs.columns import plain
+from glue_jobs.delta import Op, Told
 from glue_jobs.errors import StateError
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_ROWS_AT_ONCE = 2_000
 
 REPAIR = "repair it with: recsync run --full, which sends everyone once"
 
@@ -49,3 +58,40 @@ def read_table(storage: Storage, file: PartFile, schema: pa.Schema) -> pa.Table:
     if table.num_rows != file.records:
         raise StateError(f"{address} holds {table.num_rows} rows and should hold {file.records}; {REPAIR}")
     return table
+
+
+def users_of(table: pa.Table) -> Iterator[tuple[str, Told]]:
+    """The users of a table of USER_ARROW, and what each was told."""
+    for batch in table.to_batches(_ROWS_AT_ONCE):
+        for user_id, *told in zip(*map(values_of, batch.columns), strict=True):
+            yield user_id, told_of(*told)
+
+
+def values_of(column: pa.Array) -> list[Any]:
+    """The values of a column; times in microseconds since 1970."""
+    return plain(column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column)
+
+
+def told_of(
+    op: str,
+    item_ids: list[str] | None,
+    fingerprint: int | None,
+    sent_in: int | None,
+    sent_at: int | None,
+    rejections: int | None,
+    is_marked: bool | None,
+) -> Told:
+    """A row of the snapshot, given its columns. Those that older releases did not write are null.
+
+    Args:
+        sent_at: In microseconds since 1970, UTC: as Parquet keeps a time.
+    """
+    return Told(
+        cast(Op, op), item_ids or [], fingerprint, sent_in or 0, _time(sent_at or 0), rejections or 0, bool(is_marked)
+    )
+
+
+@functools.lru_cache
+def _time(us: int) -> datetime:
+    """Microseconds since 1970 as a time. All of a run were sent at one."""
+    return _EPOCH + timedelta(microseconds=us)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from connectors.contract import layout
 from connectors.contract.aliases import alias_key
@@ -13,17 +12,15 @@ from connectors.contract.manifest import PartFile, Pointer
 from connectors.contract.run_record import ConnectorRecord, RunRecord
 from glue_jobs import recording, state
 from glue_jobs.decorate import clear_line
-from glue_jobs.delta import Told, Verdict, a_clear
+from glue_jobs.delta import Verdict, a_clear
 from glue_jobs.errors import OutOfDateError, SyncError
 from glue_jobs.proposal import JobRun, Kept, Proposal, propose, tell_plan
 from glue_jobs.recording import Stages
 from glue_jobs.report.filing import keep
 from glue_jobs.story import Narrator, Story, together
-from glue_jobs.tables import USER_ARROW, read_table
+from glue_jobs.tables import USER_ARROW, read_table, users_of
 from glue_jobs.tell import Telling, TellPlan
 from glue_jobs.writers import Files, PartWriter, SnapshotWriter
-
-_ROWS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -110,20 +107,10 @@ def _write(run: JobRun, connector: str, tell: TellPlan, pointer: Pointer) -> tup
     cleared = a_clear(version=tell.version, at=tell.at)
     for number, file in enumerate(pointer.snapshot):
         writer = SnapshotWriter(run.storage, f"{folder}/wipe-{number:05d}.parquet")
-        for row in _users(run, file):
-            user_id, kept = row["userId"], cleared._replace(is_marked=bool(row["isMarked"]))
+        for user_id, was in users_of(read_table(run.storage, file, USER_ARROW)):
+            kept = cleared._replace(is_marked=was.is_marked)
             parts.write(clear_line(user_id))
             writer.write(user_id, kept)
-            narrator.note(user_id, Telling(Verdict.CLEARED, clear_line(user_id), kept, _was(row)))
+            narrator.note(user_id, Telling(Verdict.CLEARED, clear_line(user_id), kept, was))
         rows += writer.close()
     return Files(parts.close(), rows, parts.digest), together([narrator.report()])
-
-
-def _was(row: Mapping[str, Any]) -> Told:
-    return Told(row["op"], row["itemIds"] or [], row["fingerprint"], row["sentIn"], row["sentAt"])
-
-
-def _users(run: JobRun, file: PartFile) -> Iterator[dict[str, Any]]:
-    """The users of a file of the snapshot, a few thousand at a time."""
-    for batch in read_table(run.storage, file, USER_ARROW).to_batches(_ROWS_AT_ONCE):
-        yield from batch.to_pylist()

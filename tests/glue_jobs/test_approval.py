@@ -32,7 +32,7 @@ def storage(tmp_path):
 
 def inputs(storage):
     batch = LocalStorage(storage.folder / "input/batch")
-    return inputs_of(storage, ["input/item_metadata/"], batch, list(batch.list()))
+    return inputs_of(storage, storage.list("input/item_metadata/"), batch, list(batch.list()))
 
 
 def held(storage, run_id=RUN, tag=None, version=1):

@@ -3,9 +3,9 @@
 import inspect
 
 from glue_jobs.item_lines import Wanted, parse_item
-from glue_jobs.meeting import Meeting, told_of
+from glue_jobs.meeting import Meeting
 from glue_jobs.schemas import BATCH_LINE, ITEM, MEETING, POSITION, USER
-from glue_jobs.tables import USER_ARROW
+from glue_jobs.tables import USER_ARROW, told_of
 
 
 def snake(name):
