@@ -88,7 +88,7 @@ def _metadata(items: int, seed: int) -> Iterator[str]:
 
 def _lines(key: str, total: int, items: int, seed: int, day: int) -> Iterator[str]:
     """One line of batch output for each user or item; a few failed, a few found nothing."""
-    scores = [f"{score:.7f}" for score in np.random.default_rng([seed, 2]).random(_SCORES + LIST_LENGTH).tolist()]
+    scores = [str(round(score, 7)) for score in np.random.default_rng([seed, 2]).random(_SCORES + LIST_LENGTH).tolist()]
     names = list(map(str, range(items)))
     for start in range(0, total, _CHUNK):
         count = min(_CHUNK, total - start)

@@ -14,7 +14,27 @@ import sys
 sys.path[:] = [path for path in sys.path if not path.endswith((".zip", ".jar"))]
 sys.path_importer_cache.clear()
 
-import pandas  # noqa: E402, F401 - Arrow loads it at the first array that is made of Python values
+import pyarrow as pa  # noqa: E402
+
+
+class _NoPandas:
+    """Ends the search for pandas, and no other."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        """See importlib.abc.MetaPathFinder."""
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
+def _make_an_array() -> None:
+    """Arrow looks for pandas once, at the first array of Python values: half a second for what nothing here needs."""
+    sys.meta_path.insert(0, _NoPandas())
+    pa.array([0])
+    del sys.meta_path[0]
+
+
+_make_an_array()
+
 from pyspark import daemon  # noqa: E402
 from pyspark.sql.pandas.types import to_arrow_schema  # noqa: E402
 

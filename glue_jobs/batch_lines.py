@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 
 from glue_jobs.lines import LineError, decoded_object
 
-_TEXT, _NUMBERS = frozenset({str}), frozenset({int, float})
+_NUMBERS = frozenset({int, float})
 # The reason of a good line in which a key stood twice.
 REPEATED_KEY = "a key stands twice; the last one counts"
 
@@ -81,7 +81,10 @@ def _answer(key: str, data: dict[str, Any], *, keeps_scores: bool) -> BatchLine:
 
 def _ids(items: list[Any]) -> Sequence[str | None]:
     """Ids as texts; nearly always they are."""
-    is_plain = _TEXT.issuperset(map(type, items)) and "" not in items and _is_text("".join(items))
+    try:
+        is_plain = "" not in items and _is_text("".join(items))
+    except TypeError:  # some are no texts
+        is_plain = False
     return items if is_plain else [_id(item) for item in items]
 
 

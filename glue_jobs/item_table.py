@@ -6,9 +6,10 @@ lists in one go, and their hashes lie side by side.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -39,18 +40,18 @@ class Listing(NamedTuple):
     Attributes:
         entries: Those of its items, one after the other.
         lacking: How many of them lack metadata.
-        numbers: Of its items; `texts` holds at each number the item's JSON.
+        numbers: Of its items, in NumPy; `texts` holds at each number the item's JSON.
     """
 
     entries: bytes
     lacking: int
-    numbers: Sequence[int]
+    numbers: Any
     texts: Sequence[bytes]
 
     @property
     def json(self) -> list[bytes]:
         """Its items as they stand in a record without scores."""
-        return list(map(self.texts.__getitem__, self.numbers))
+        return list(map(self.texts.__getitem__, self.numbers.tolist()))
 
 
 class ItemTable:
@@ -63,20 +64,20 @@ class ItemTable:
     def _begin(self) -> None:
         self._texts: list[bytes] = []
         self._ids = pa.array([], pa.string())
-        self._entries, self._lacks = pa.array([], pa.binary(HASH_BYTES)), pa.array([], pa.int64())
+        self._entries, self._lacks = pa.array([], pa.binary(HASH_BYTES)), pa.array([], pa.bool_())
 
     def listings(self, lists: Sequence[Sequence[str]]) -> Iterator[Listing]:
         """What each of some lists takes of its items."""
         if len(self._texts) > KEPT_READY:
             self._begin()
         found = self._found(pa.array(chain.from_iterable(lists), pa.string()))
-        numbers, entries = plain(found), self._entries.take(found).buffers()[1].to_pybytes()
-        lacking = [0, *plain(pc.cumulative_sum(self._lacks.take(found)))]
+        numbers, entries = found.to_numpy(), self._entries.take(found).buffers()[1].to_pybytes()
+        lacking = plain(pc.indices_nonzero(self._lacks.take(found)))
         end = 0
         for one in lists:
             start, end = end, end + len(one)
-            at = slice(start * HASH_BYTES, end * HASH_BYTES)
-            yield Listing(entries[at], lacking[end] - lacking[start], numbers[start:end], self._texts)
+            missing = bisect_left(lacking, end) - bisect_left(lacking, start) if lacking else 0
+            yield Listing(entries[start * HASH_BYTES : end * HASH_BYTES], missing, numbers[start:end], self._texts)
 
     def _found(self, ids: pa.Array) -> pa.Array:
         """The number of each item; those never asked for before are made."""
@@ -91,4 +92,4 @@ class ItemTable:
         self._texts += texts
         self._ids = pa.concat_arrays([self._ids, ids])
         self._entries = pa.concat_arrays([self._entries, pa.array(entries, pa.binary(HASH_BYTES))])
-        self._lacks = pa.concat_arrays([self._lacks, pa.array(map(int, lacks), pa.int64())])
+        self._lacks = pa.concat_arrays([self._lacks, pa.array(lacks, pa.bool_())])

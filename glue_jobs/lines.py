@@ -83,22 +83,18 @@ def _has_each_key_once(line: bytes, data: dict[str, Any], opened: int) -> bool:
     flat = line.translate(_ZEROS, b" \t\r\n")
     if _LONG_NUMBER in flat:
         return False
-    objects = _objects(data, (dict,))
-    if len(objects) != opened:  # lists may hold some too
-        objects = _objects(data, (dict, list))
-    return flat.count(b'":') == sum(map(len, objects))
+    return flat.count(b'":') == _count_keys(data, opened)
 
 
-def _objects(data: dict[str, Any], kinds: tuple[type, ...]) -> list[dict[str, Any]]:
-    """An object, and those it holds at any depth.
-
-    Args:
-        kinds: What is looked into.
-    """
+def _count_keys(data: dict[str, Any], opened: int) -> int:
+    """The keys of an object and of all it holds. Nearly always there is nothing below its own values."""
+    inner = [value for value in data.values() if isinstance(value, dict)]
+    if len(inner) + 1 == opened:
+        return len(data) + sum(map(len, inner))
     found: list[Any] = [data]
     for one in found:
-        found += [value for value in (one.values() if isinstance(one, dict) else one) if isinstance(value, kinds)]
-    return [one for one in found if isinstance(one, dict)]
+        found += [value for value in (one.values() if isinstance(one, dict) else one) if isinstance(value, dict | list)]
+    return sum(len(one) for one in found if isinstance(one, dict))
 
 
 def _slowly_decoded(line: bytes) -> tuple[dict[str, Any] | None, bool]:

@@ -38,11 +38,15 @@ def to_rows(
 ) -> Iterator[pa.RecordBatch]:
     """Lines (line, then POSITION), parsed: what `parse` returns, followed by POSITION."""
     for batch in batches:
-        columns = map(plain, batch.columns)
-        read = [(*row, *where) for line, *where in zip(*columns, strict=True) if (row := parse(line)) is not None]
-        found = zip(*read, strict=True) if read else [()] * len(schema)
-        arrays = [pa.array(column, field.type) for column, field in zip(found, schema, strict=True)]
-        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+        lines, *where = batch.columns
+        rows = list(map(parse, plain(lines)))
+        read = [row for row in rows if row is not None]
+        if len(read) < len(rows):
+            is_read = pa.array([row is not None for row in rows])
+            where = [column.filter(is_read) for column in where]
+        found = zip(*read, strict=True) if read else [()] * (len(schema) - len(where))
+        parsed = [pa.array(column, field.type) for column, field in zip(found, schema, strict=False)]
+        yield pa.RecordBatch.from_arrays([*parsed, *where], schema=schema)
 
 
 def position() -> list[Column]:

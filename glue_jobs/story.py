@@ -87,6 +87,8 @@ def together(reports: Iterable[Mapping[str, Any]]) -> Story:
 
 
 _COUNTERS = ("fields", "items", "gained", "lost")
+# Items of lists that replace none: in `items` and in `gained`, and counted once.
+_FIRST = "first"
 
 
 class Narrator:
@@ -100,24 +102,29 @@ class Narrator:
             items_of: For the record of a user who is told nothing.
         """
         self._key, self._items_of = key, items_of
-        self._tallies = {name: _Tally() for name in _COUNTERS}
+        self._tallies = {name: _Tally() for name in (*_COUNTERS, _FIRST)}
         self._told, self._unchanged = _Draw(MEASURED), _Draw(_SHOWN_UNCHANGED)
 
     def note(self, user_id: str, telling: Telling) -> None:
         """One user was decided about."""
-        self._tallies["items"].add(telling.items)
+        before, after = telling.was.item_ids if telling.was else (), telling.items
+        is_first = telling.line is not None and not before
+        self._tallies[_FIRST if is_first else "items"].add(after)
         if telling.line is not None:
-            self._tallies["fields"].add(telling.changed)
-            before, after = telling.was.item_ids if telling.was else (), telling.items
-            self._tallies["gained"].add(set(after).difference(before) if before else after)
-            self._tallies["lost"].add(set(before).difference(after))
             self._told.offer(alias(self._key, user_id), user_id, telling)
         elif telling.verdict is Verdict.UNCHANGED:
             self._unchanged.offer(alias(self._key, user_id), user_id, telling)
+        if telling.line is not None and before:
+            self._tallies["fields"].add(telling.changed)
+            self._tallies["gained"].add(set(after).difference(before))
+            self._tallies["lost"].add(set(before).difference(after))
 
     def report(self) -> dict[str, Any]:
         """The story as JSON data."""
-        counters = {name: dict(tally.counted().most_common(_ITEMS_A_TASK)) for name, tally in self._tallies.items()}
+        counted = {name: tally.counted() for name, tally in self._tallies.items()}
+        first = counted.pop(_FIRST)
+        counted |= {name: counted[name] + first for name in ("items", "gained")}
+        counters = {name: dict(counter.most_common(_ITEMS_A_TASK)) for name, counter in counted.items()}
         return {**counters, "told": self._users(self._told), "unchanged": self._users(self._unchanged)}
 
     def _users(self, draw: _Draw) -> list[dict[str, Any]]:

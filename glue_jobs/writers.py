@@ -25,6 +25,8 @@ from glue_jobs.tables import ITEMS_ARROW, USER_ARROW
 PART_RECORDS = 50_000
 PART_BYTES = 64 * 1024 * 1024
 _ROW_GROUP = 50_000
+# Lines that are packed in one go.
+_LINES_AT_ONCE = 20
 _DIGEST_BITS = 64
 # Of zlib's window, so that what comes out is a gzip file.
 # Source: zlib manual, "deflateInit2": 16 more than the window's 15 bits write a gzip header, read 2026-11-22.
@@ -83,17 +85,24 @@ class _Part:
 
     def __init__(self) -> None:
         self.records = self.size_bytes = 0
-        self._buffer = io.BytesIO()
+        self._buffer, self._waiting = io.BytesIO(), list[bytes]()
         self._gzip = isal_zlib.compressobj(1, wbits=_GZIP_WINDOW)
 
     def write(self, line: bytes) -> None:
-        self._buffer.write(self._gzip.compress(line))
+        self._waiting.append(line)
         self.records += 1
         self.size_bytes += len(line)
+        if len(self._waiting) == _LINES_AT_ONCE:
+            self._pack()
 
     def close(self) -> bytes:
+        self._pack()
         self._buffer.write(self._gzip.flush())
         return self._buffer.getvalue()
+
+    def _pack(self) -> None:
+        self._buffer.write(self._gzip.compress(b"".join(self._waiting)))
+        self._waiting.clear()
 
 
 class SnapshotWriter:

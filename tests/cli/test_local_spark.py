@@ -86,6 +86,14 @@ def test_workers_take_the_installed_pyspark_and_not_the_archive_that_spark_puts_
     assert not {str(archive), str(jar)} & {*looked_through}
 
 
+def test_workers_start_without_pandas_and_may_still_load_it():
+    says = (
+        "import sys, cli.worker_daemon, pyarrow; print('pandas' in sys.modules); import pandas; print(pandas.__name__)"
+    )
+    answer = subprocess.run([sys.executable, "-c", says], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["False", "pandas"]
+
+
 @pytest.mark.parametrize(("given", "used"), [({}, "-XX:TieredStopAtLevel=1"), ({"RECSYNC_JAVA_OPTIONS": ""}, None)])
 def test_java_starts_quickly_where_nobody_says_otherwise(given, used):
     words = shlex.split(environment(given)["PYSPARK_SUBMIT_ARGS"])
