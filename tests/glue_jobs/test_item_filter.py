@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glue_jobs.item_filter import MAX_NESTING, FilterError, parse
+from glue_jobs.filter_words import FilterError
+from glue_jobs.item_filter import MAX_NESTING, parse
 
 LAMP = {"name": "Oak Lamp", "Name": "OAK", "a.b": 5, "price": 119.0, "stock": 0, "on_sale": True, "tags": ["wood"]}
 
