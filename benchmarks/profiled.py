@@ -26,7 +26,8 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from benchmarks.jobs import METADATA, newest_batch
 from connectors.contract import layout
 from connectors.contract.layout import JobFolder
-from connectors.contract.storage import LocalStorage, open_storage
+from connectors.contract.local_storage import LocalStorage
+from connectors.contract.storage import open_storage
 from glue_jobs import inference, output
 from glue_jobs.config import load_config
 from glue_jobs.decorate import Catalogue, Piece

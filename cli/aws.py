@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from connectors.contract.mending import code_of, fix_of
-from connectors.contract.storage import TRIES
+from connectors.contract.s3_storage import TRIES
 
 
 class AwsError(Exception):

@@ -27,9 +27,9 @@ from connectors.base import Destination
 from connectors.braze.config import BrazeOptions
 from connectors.braze.connector import BrazeConnector
 from connectors.contract import layout
+from connectors.contract.local_storage import LocalStorage
 from connectors.contract.manifest import RunManifest
 from connectors.contract.receipts import Fate
-from connectors.contract.storage import LocalStorage
 from connectors.http import Sender
 from glue_jobs.decorate import Catalogue, upsert_line
 from glue_jobs.writers import PartWriter

@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from connectors import registry
 from connectors.base import Connector, Destination
 from connectors.contract.layout import JobFolder
-from connectors.contract.storage import TRIES
+from connectors.contract.s3_storage import TRIES
 from connectors.errors import ConfigError
 from connectors.http import Sender
 from functions import settings

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from pyspark.sql import SparkSession
 
+from connectors.contract import s3_storage
 from connectors.contract import storage as stores
 from connectors.contract.layout import JobFolder, LayoutError
 from connectors.contract.storage import Storage
@@ -77,7 +78,7 @@ def check_storage(folder: JobFolder) -> None:
     """
     if folder.is_on_s3:
         try:
-            stores.check_client()
+            s3_storage.check_client()
         except stores.StorageError as error:
             raise ConfigError(str(error)) from error
 

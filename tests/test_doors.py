@@ -31,7 +31,7 @@ FORBIDDEN = {
 # The one file of a room that may, and whether only inside its functions.
 EXCEPTIONS = {
     "connectors/http.py": (_SOCKETS, "anywhere"),
-    "connectors/contract/storage.py": (_AWS, "in functions"),
+    "connectors/contract/s3_storage.py": (_AWS, "in functions"),
     "glue_jobs/glue.py": ({"awsglue"}, "in functions"),
 }
 NAMELESS = {"utils", "util", "helpers", "helper", "common", "misc"}
@@ -135,9 +135,9 @@ def test_no_room_is_called_utils_helpers_or_common(room):
         ("connectors/braze/connector.py", "from http import client"),
         ("connectors/braze/connector.py", "def f():\n    import socket"),
         ("connectors/braze/connector.py", "def f():\n    import boto3"),
-        ("connectors/contract/storage.py", "import boto3"),
-        ("connectors/contract/storage.py", "from botocore.exceptions import ClientError"),
-        ("connectors/contract/storage.py", "def f():\n    import requests"),
+        ("connectors/contract/s3_storage.py", "import boto3"),
+        ("connectors/contract/s3_storage.py", "from botocore.exceptions import ClientError"),
+        ("connectors/contract/s3_storage.py", "def f():\n    import requests"),
         ("glue_jobs/sync.py", "def f():\n    import awsglue.utils"),
         ("glue_jobs/glue.py", "from awsglue.utils import getResolvedOptions"),
         ("glue_jobs/sync.py", "from functions.deliver import deliver"),
@@ -157,7 +157,7 @@ def test_the_checker_sees_a_forbidden_import(path, source):
         ("connectors/base.py", "from connectors.contract import layout\nfrom .errors import ConfigError"),
         ("connectors/base.py", "from connectors.http import Sender\nfrom urllib.parse import urlsplit\nimport http"),
         ("connectors/http.py", "import requests"),
-        ("connectors/contract/storage.py", "def f():\n    import boto3\nif TYPE_CHECKING:\n    import botocore"),
+        ("connectors/contract/s3_storage.py", "def f():\n    import boto3\nif TYPE_CHECKING:\n    import botocore"),
         ("glue_jobs/glue.py", "def f():\n    from awsglue.utils import getResolvedOptions"),
         ("glue_jobs/sync.py", "import pyspark\nfrom connectors import registry"),
         ("functions/aws.py", "import boto3\nfrom connectors.http import Sender"),

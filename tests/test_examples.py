@@ -12,7 +12,7 @@ from cloudformation import Stack, load
 
 from connectors.contract.batches import newest_batch
 from connectors.contract.layout import JobFolder
-from connectors.contract.storage import LocalStorage
+from connectors.contract.local_storage import LocalStorage
 
 EXAMPLES = Path(__file__).parents[1] / "docs/examples"
 JOB = "recsync-user_personalization"

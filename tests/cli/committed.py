@@ -10,10 +10,10 @@ from typing import Any
 
 from connectors.contract import layout
 from connectors.contract.held import GuardReading, Held, hold
+from connectors.contract.local_storage import LocalStorage
 from connectors.contract.manifest import Pointer
 from connectors.contract.receipts import Receipt, Rejection, write_receipts
 from connectors.contract.run_record import ConnectorRecord, RunRecord, write_record
-from connectors.contract.storage import LocalStorage
 from glue_jobs import state
 from glue_jobs.delta import Told
 from glue_jobs.writers import SnapshotWriter

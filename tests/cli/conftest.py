@@ -20,11 +20,10 @@ from moto import mock_aws
 
 from cli import aws, main, remote
 from cli.emulators.braze import BrazeEmulator
-from connectors.contract import layout
-from connectors.contract import storage as stores
+from connectors.contract import layout, s3_storage
+from connectors.contract.local_storage import LocalStorage
 from connectors.contract.manifest import PartFile, RunManifest
 from connectors.contract.receipts import Fate, read_ledger
-from connectors.contract.storage import LocalStorage
 
 
 @dataclass
@@ -116,11 +115,11 @@ def bucket(monkeypatch) -> Iterator[Any]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     with mock_aws():
-        stores._s3.cache_clear()
+        s3_storage._s3.cache_clear()
         made = boto3.resource("s3").Bucket(deployed.BUCKET)
         made.create(CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
         yield made
-        stores._s3.cache_clear()
+        s3_storage._s3.cache_clear()
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ from cli.copied import copy_of
 from connectors.contract import layout
 from connectors.contract.aliases import alias_key
 from connectors.contract.layout import JobFolder
+from connectors.contract.local_storage import LocalStorage
 from connectors.contract.receipts import Receipt, Rejection, write_receipts
-from connectors.contract.storage import LocalStorage, open_storage
+from connectors.contract.storage import open_storage
 from glue_jobs import state, sync
 from glue_jobs.errors import NoInputError
 

@@ -10,7 +10,8 @@ import pytest
 from moto import mock_aws
 
 from cli import doctor
-from connectors.contract.storage import LocalStorage, StorageError
+from connectors.contract.local_storage import LocalStorage
+from connectors.contract.storage import StorageError
 
 CONFIG = {"version": 1, "batchInferencePath": "in/", "connectors": {"braze": {}}}
 

@@ -19,8 +19,8 @@ from cli.run import UsageError
 from connectors.contract import layout
 from connectors.contract.aliases import alias, alias_key
 from connectors.contract.layout import JobFolder
+from connectors.contract.local_storage import LocalStorage
 from connectors.contract.receipts import Receipt, Rejection, write_receipts
-from connectors.contract.storage import LocalStorage
 from glue_jobs import shortlist, state, sync
 from glue_jobs.delta import Verdict
 from glue_jobs.errors import ConfigError

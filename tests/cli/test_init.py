@@ -11,7 +11,7 @@ from cli import init
 from cli.config_schema import config_schema
 from connectors import registry
 from connectors.contract.layout import JOB_TYPES
-from connectors.contract.storage import LocalStorage
+from connectors.contract.local_storage import LocalStorage
 from glue_jobs.config import load_config
 
 

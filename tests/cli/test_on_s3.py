@@ -12,11 +12,11 @@ import pytest
 from committed import NEXT, RUN, held
 from deployed import FOLDER
 
-from connectors.contract import layout
-from connectors.contract import storage as stores
+from connectors.contract import layout, s3_storage
 from connectors.contract.layout import JobFolder
+from connectors.contract.local_storage import LocalStorage
 from connectors.contract.run_record import read_record, run_ids, write_record
-from connectors.contract.storage import LocalStorage, open_storage
+from connectors.contract.storage import open_storage
 from glue_jobs import sync
 
 SIX = [["status"], ["runs"], ["validate"], ["wipe"], ["discard", "--yes"], ["redeliver", "--dry-run"]]
@@ -144,7 +144,7 @@ def test_explain_opens_only_what_the_record_of_the_run_lists(recsync, shop, buck
     opened = []
     for name in ("input/batch/b.out", "input/batch_of_yesterday/a.out", "input/item_metadata/more.json"):
         bucket.put_object(Key=f"{key_of(FOLDER)}/{name}", Body=b"{}\n")
-    events = stores._s3().meta.events
+    events = s3_storage._s3().meta.events
     events.register("provide-client-params.s3.GetObject", lambda params, **_: opened.append(params["Key"]))
     code, out, _ = recsync("explain", "--user", "una", "--output", "json", shop)
     (braze,) = json.loads(out)["connectors"]

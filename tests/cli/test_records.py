@@ -8,8 +8,9 @@ import pytest
 
 from cli.records import started_with
 from connectors.contract import layout
+from connectors.contract.local_storage import LocalStorage
 from connectors.contract.run_record import RunRecord, write_record
-from connectors.contract.storage import LocalStorage, StorageError
+from connectors.contract.storage import StorageError
 
 AT = datetime(2026, 11, 21, 4, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -15,7 +15,7 @@ from deployed import FOLDER, JOB, OUTPUTS, STACK, TAG, RefusedError, leaves
 
 from cli import remote, run, show
 from cli.console import Voice
-from connectors.contract import layout
+from connectors.contract import layout, s3_storage
 from connectors.contract.held import GuardReading, Held, hold
 from connectors.contract.manifest import Pointer, RunManifest
 from connectors.contract.run_record import ConnectorRecord, RunRecord, read_record, run_ids, write_record
@@ -435,7 +435,7 @@ def no_account(monkeypatch, tmp_path, variables):
     for name, value in variables.items():
         monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    remote.open_storage.__globals__["_s3"].cache_clear()
+    s3_storage._s3.cache_clear()
 
 
 # ---- What does not go together

@@ -19,7 +19,7 @@ from glue_runner import GlueRun, RunsOfGlue, run_job
 from stack import BRAZE, KEY, Deployed, build, for_emulator, point_at, wait_until
 
 from cli import aws, main
-from connectors.contract import storage as stores
+from connectors.contract import s3_storage
 
 JOB = "user_personalization/for_you"
 FOLDER = f"etl_jobs/{JOB}"
@@ -138,7 +138,7 @@ def recsync(stack: Deployed, tmp_path: Path, monkeypatch, capsys):
     for name, value in stack.emulator.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    stores._s3.cache_clear()
+    s3_storage._s3.cache_clear()
 
     def type_in(*words: str) -> tuple[int, Any]:
         monkeypatch.setattr(sys, "argv", ["recsync", *words, "--output", "json"])
@@ -147,7 +147,7 @@ def recsync(stack: Deployed, tmp_path: Path, monkeypatch, capsys):
         return code, json.loads(out) if out else None
 
     yield type_in
-    stores._s3.cache_clear()
+    s3_storage._s3.cache_clear()
 
 
 def test_recsync_finds_the_deployed_job_plans_and_runs_what_was_planned(stack, bucket, recsync, braze):

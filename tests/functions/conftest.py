@@ -18,11 +18,12 @@ from moto import mock_aws
 
 from connectors.base import Destination, Reply, Request
 from connectors.braze.connector import BrazeConnector
-from connectors.contract import layout
-from connectors.contract import storage as stores
+from connectors.contract import layout, s3_storage
+from connectors.contract.local_storage import LocalStorage
 from connectors.contract.manifest import PartFile, RunManifest
 from connectors.contract.receipts import Fate, Receipt, read_ledger
-from connectors.contract.storage import LocalStorage, S3Storage, Storage
+from connectors.contract.s3_storage import S3Storage
+from connectors.contract.storage import Storage
 from functions import aws
 
 RUN_ID = "20261121T040000Z-3f9a2c"
@@ -212,10 +213,10 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
-    for cached in (stores._s3, aws._sqs):
+    for cached in (s3_storage._s3, aws._sqs):
         cached.cache_clear()
     with mock_aws():
-        stores._s3().create_bucket(Bucket="shop", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        s3_storage._s3().create_bucket(Bucket="shop", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
         made = Account(monkeypatch)
         told = {"STACK_NAME": "shop-sync", "BUCKET": "shop", "WORK_QUEUE_URL": made.url("work")}
         told |= {"QUEUE_URL_BRAZE": made.url("braze"), "DEAD_LETTER_QUEUE_URL_BRAZE": made.url("braze-dead")}
@@ -225,5 +226,5 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         yield made
     for stub in made.stubs:
         stub.assert_no_pending_responses()
-    for cached in (stores._s3, aws._sqs):
+    for cached in (s3_storage._s3, aws._sqs):
         cached.cache_clear()

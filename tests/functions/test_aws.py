@@ -23,9 +23,9 @@ from moto import mock_aws
 
 from cli.emulators.braze import BrazeEmulator
 from cli.emulators.braze_account import Answer
-from connectors.contract import storage as stores
+from connectors.contract import s3_storage
 from connectors.contract.receipts import Fate
-from connectors.contract.storage import S3Storage
+from connectors.contract.s3_storage import S3Storage
 from connectors.errors import ConfigError
 from functions import aws, deliver, enqueue
 
@@ -37,7 +37,7 @@ def upsert(user_id: str) -> dict[str, object]:
 
 
 def forget_clients() -> None:
-    stores._s3.cache_clear()
+    s3_storage._s3.cache_clear()
     aws._sqs.cache_clear()
     aws.sender.cache_clear()
     aws.pause.cache_clear()
@@ -56,7 +56,7 @@ def cloud(monkeypatch):
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     with mock_aws():
         forget_clients()
-        stores._s3().create_bucket(Bucket="shop", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        s3_storage._s3().create_bucket(Bucket="shop", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
         yield
     forget_clients()
 
@@ -611,7 +611,7 @@ def test_f30_a_run_that_cannot_be_read_waits_and_is_one_line_of_log(published, q
         failure = {"Error": {"Code": "SlowDown"}, "ResponseMetadata": {"HTTPStatusCode": 503}}
         raise ClientError(failure, "GetObject")
 
-    stores._s3().meta.events.register("before-call.s3.GetObject", slow_down)
+    s3_storage._s3().meta.events.register("before-call.s3.GetObject", slow_down)
     assert len(deliver.lambda_handler(received(queue_url), None)["batchItemFailures"]) == 1
     assert ["SlowDown" in line["reason"] for line in log() if line["level"] == "ERROR"] == [True]
     assert len(visibilities) == 1

@@ -18,9 +18,10 @@ from cli.emulators.faults import Fault, FaultPlan
 from cli.emulators.webhook import WebhookEmulator
 from connectors.base import Destination, Limits, Outcome, Reply, Verdict
 from connectors.braze.connector import BrazeConnector
+from connectors.contract.local_storage import LocalStorage
 from connectors.contract.manifest import Message, Pointer
 from connectors.contract.receipts import Fate
-from connectors.contract.storage import LocalStorage, StorageError, open_storage
+from connectors.contract.storage import StorageError, open_storage
 from connectors.errors import ConfigError
 from connectors.http import Sender
 from connectors.webhook.connector import WebhookConnector

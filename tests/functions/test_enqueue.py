@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from connectors.contract.local_storage import LocalStorage
 from connectors.contract.manifest import Message, RunManifest
 from connectors.contract.receipts import Fate
-from connectors.contract.storage import LocalStorage
 from functions.enqueue import (
     BATCH_BYTES,
     BATCH_MESSAGES,

@@ -13,7 +13,7 @@ from threading import Thread
 
 import pytest
 
-from connectors.contract.storage import LocalStorage
+from connectors.contract.local_storage import LocalStorage
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak here")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from connectors.contract import layout
-from connectors.contract.storage import LocalStorage
+from connectors.contract.local_storage import LocalStorage
 from functions import publish_glue_assets as publisher
 
 ROOT = Path(__file__).parents[2]

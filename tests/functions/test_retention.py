@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connectors.contract import layout
-from connectors.contract.storage import LocalStorage
+from connectors.contract.local_storage import LocalStorage
 from functions.retention import needed_runs, prune
 
 OLD, NEW = "20260101T040000Z-000001", "20261121T040000Z-000002"

@@ -9,7 +9,8 @@ import pytest
 
 from connectors.contract import layout
 from connectors.contract.layout import JobFolder
-from connectors.contract.storage import LocalStorage, open_storage
+from connectors.contract.local_storage import LocalStorage
+from connectors.contract.storage import open_storage
 from functions import start_sync
 from functions.start_sync import PATIENCE, Started, StartError, bound_to, job_folders, start_all, start_once
 

@@ -9,7 +9,9 @@ import pytest
 
 from connectors.contract import layout
 from connectors.contract.layout import JobFolder
-from connectors.contract.storage import LocalStorage, S3Storage, open_storage
+from connectors.contract.local_storage import LocalStorage
+from connectors.contract.s3_storage import S3Storage
+from connectors.contract.storage import open_storage
 from functions import enqueue, sweep
 from functions.enqueue import Marker
 from functions.start_sync import PATIENCE, Started

@@ -8,8 +8,8 @@ import pytest
 
 from connectors.contract import layout
 from connectors.contract.held import GuardReading, Held, InputObject, hold, newest_held
+from connectors.contract.local_storage import LocalStorage
 from connectors.contract.manifest import Pointer, RunManifest
-from connectors.contract.storage import LocalStorage
 from glue_jobs import state
 from glue_jobs.approval import approve, discard
 from glue_jobs.errors import OutOfDateError

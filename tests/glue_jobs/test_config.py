@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from connectors.contract.storage import LocalStorage
+from connectors.contract.local_storage import LocalStorage
 from glue_jobs.config import load_config, parse_config
 from glue_jobs.errors import ConfigError
 

@@ -3,8 +3,8 @@ import pytest
 from connectors.contract import layout
 from connectors.contract import storage as stores
 from connectors.contract.layout import JobFolder
+from connectors.contract.local_storage import LocalStorage
 from connectors.contract.run_record import read_record, run_ids
-from connectors.contract.storage import LocalStorage
 from glue_jobs import glue
 from glue_jobs.arguments import RunArguments
 from glue_jobs.errors import ConfigError

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.contract.storage import LocalStorage
+from connectors.contract.local_storage import LocalStorage
 from glue_jobs.batch_lines import BatchLine, parse_batch_line
 from glue_jobs.dry import DryStorage
 from glue_jobs.errors import ConfigError, NoInputError

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from connectors.contract.storage import LocalStorage
+from connectors.contract.local_storage import LocalStorage
 from glue_jobs.errors import ConfigError, InputError
 from glue_jobs.item_filter import parse
 from glue_jobs.item_lines import Wanted, parse_item

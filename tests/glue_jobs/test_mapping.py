@@ -3,7 +3,7 @@ import gzip
 import pytest
 from chispa import assert_df_equality
 
-from connectors.contract.storage import LocalStorage
+from connectors.contract.local_storage import LocalStorage
 from glue_jobs.errors import ConfigError, NoInputError
 from glue_jobs.mapping import read_exclusions, read_mapping
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.base import ChangePolicy
-from connectors.contract.storage import LocalStorage
+from connectors.contract.local_storage import LocalStorage
 from glue_jobs.decorate import Catalogue, fingerprint
 from glue_jobs.delta import Rules, Told, Verdict
 from glue_jobs.meeting import Meeting, of_told

@@ -2,7 +2,8 @@ import gzip
 
 import pytest
 
-from connectors.contract.storage import LocalStorage, S3Storage
+from connectors.contract.local_storage import LocalStorage
+from connectors.contract.s3_storage import S3Storage
 from glue_jobs.errors import ConfigError, InputError, NoInputError
 from glue_jobs.mapping import read_mapping
 from glue_jobs.pairs import find_exclusions, pairs_of

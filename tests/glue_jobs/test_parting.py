@@ -6,8 +6,9 @@ import pytest
 from pyspark.sql import functions as F  # noqa: N812
 
 from connectors.contract import layout
+from connectors.contract.local_storage import LocalStorage
 from connectors.contract.manifest import PartFile, Pointer
-from connectors.contract.storage import LocalStorage, open_storage
+from connectors.contract.storage import open_storage
 from glue_jobs import parting, state, sync
 from glue_jobs.delta import Told
 from glue_jobs.parting import Parting, files_of_parts, name_of, parting_of

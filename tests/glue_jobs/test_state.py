@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from connectors.contract import layout
+from connectors.contract.local_storage import LocalStorage
 from connectors.contract.manifest import PartFile, Pointer, RunManifest
 from connectors.contract.receipts import Receipt, Rejection, write_receipts
-from connectors.contract.storage import LocalStorage
 from glue_jobs import state
 from glue_jobs.delta import Told
 from glue_jobs.errors import ConflictError, StateError

@@ -24,9 +24,10 @@ from connectors.braze.config import BrazeOptions
 from connectors.braze.connector import BrazeConnector
 from connectors.braze.payload import attributes_object
 from connectors.contract.layout import JobFolder
+from connectors.contract.local_storage import LocalStorage
 from connectors.contract.receipts import Receipt, Rejection, write_receipts
 from connectors.contract.records import SyncRecord
-from connectors.contract.storage import LocalStorage, StorageError, open_storage
+from connectors.contract.storage import StorageError, open_storage
 from glue_jobs import errors, state, sync
 from glue_jobs.holdout import Holdout
 from glue_jobs.report import filing

@@ -11,9 +11,9 @@ import pytest
 from connectors.contract import layout
 from connectors.contract.held import newest_held
 from connectors.contract.layout import JobFolder
+from connectors.contract.local_storage import LocalStorage
 from connectors.contract.manifest import Pointer
 from connectors.contract.run_record import read_record, run_ids
-from connectors.contract.storage import LocalStorage
 from glue_jobs import state
 from glue_jobs.approval import approve
 from glue_jobs.config import parse_config

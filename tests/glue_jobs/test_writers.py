@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.contract.storage import LocalStorage
+from connectors.contract.local_storage import LocalStorage
 from glue_jobs.delta import Told
 from glue_jobs.tables import USER_ARROW
 from glue_jobs.writers import LinesWriter, PartWriter, SnapshotWriter, add_digests

@@ -14,8 +14,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from connectors.contract import layout
-from connectors.contract import storage as stores
+from connectors.contract import layout, s3_storage
 from connectors.contract.receipts import Receipt, write_receipts
 from connectors.contract.run_record import ConnectorRecord, RunRecord, write_record
 from connectors.contract.storage import open_storage
@@ -134,13 +133,13 @@ def test_a_job_on_s3_is_written_there_as_a_page_and_a_copy_is_shown(recsync, ope
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     address = "s3://bucket/etl_jobs/user_personalization/demo"
     with mock_aws():
-        stores._s3.cache_clear()
+        s3_storage._s3.cache_clear()
         boto3.client("s3").create_bucket(Bucket="bucket")
         write_record(open_storage(address), layout.run_record(RUN), record())
         code, out, _ = recsync("report", "--open", address)
         key = f"etl_jobs/user_personalization/demo/runs/{RUN}/report.html"
         kept = boto3.client("s3").get_object(Bucket="bucket", Key=key)
-        stores._s3.cache_clear()
+        s3_storage._s3.cache_clear()
     assert (code, out) == (0, f"s3://bucket/{key}\n")
     assert kept["ContentType"] == "text/html; charset=utf-8"
     (shown,) = opened

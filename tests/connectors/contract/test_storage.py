@@ -24,18 +24,11 @@ from botocore.awsrequest import AWSResponse
 from botocore.response import StreamingBody
 from moto import mock_aws
 
-from connectors.contract import storage as stores
+from connectors.contract import s3_storage
 from connectors.contract.layout import LayoutError
-from connectors.contract.storage import (
-    Blob,
-    ConflictError,
-    LocalStorage,
-    NotFoundError,
-    S3Storage,
-    Storage,
-    StorageError,
-    open_storage,
-)
+from connectors.contract.local_storage import LocalStorage
+from connectors.contract.s3_storage import S3Storage
+from connectors.contract.storage import Blob, ConflictError, NotFoundError, Storage, StorageError, open_storage
 
 BAD_KEYS = ["", "/", "/a", "..", "../a", "a/../../b", "a//b", "a/", "./a", "%2e%2e/a", "%252e%252e/a", "a\\b", "a\x00b"]
 
@@ -49,10 +42,10 @@ def bucket() -> Iterator[Any]:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
             environment.setenv(name, "canary")
         environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        stores._s3.cache_clear()
-        stores._s3().create_bucket(Bucket="bucket")
+        s3_storage._s3.cache_clear()
+        s3_storage._s3().create_bucket(Bucket="bucket")
         yield boto3.resource("s3").Bucket("bucket")
-        stores._s3.cache_clear()
+        s3_storage._s3.cache_clear()
 
 
 @pytest.fixture
@@ -64,7 +57,7 @@ def s3(bucket) -> Iterator[S3Storage]:
 @pytest.fixture
 def hook(s3) -> Iterator[Callable[[str, Any], None]]:
     """Lets a test take part in the client's calls, until it is over."""
-    events, hooked = stores._s3().meta.events, []
+    events, hooked = s3_storage._s3().meta.events, []
 
     def add(event: str, handler: Any) -> None:
         events.register_first(event, handler)
@@ -497,7 +490,9 @@ def waits(monkeypatch) -> list[float]:
     """How long this thread would have slept; others, such as those of a Spark that ran before, are let be."""
     waited: list[float] = []
     sleep, ours = time.sleep, threading.get_ident()
-    monkeypatch.setattr(stores.time, "sleep", lambda s: waited.append(s) if threading.get_ident() == ours else sleep(s))
+    monkeypatch.setattr(
+        s3_storage.time, "sleep", lambda s: waited.append(s) if threading.get_ident() == ours else sleep(s)
+    )
     return waited
 
 
@@ -594,7 +589,7 @@ def test_f30_a_503_that_stays_is_named(s3, hook, waits):
     hook("before-send.s3.GetObject", wire)
     with pytest.raises(StorageError, match="SlowDown to get_object of s3://bucket/job/a"):
         s3.get("a")
-    assert wire.calls == stores.TRIES
+    assert wire.calls == s3_storage.TRIES
 
 
 @pytest.mark.parametrize(
@@ -707,8 +702,8 @@ def test_folder_markers_of_the_console_are_not_listed(s3, bucket):
 
 
 def test_a_client_that_cannot_swap_is_refused_before_any_work(s3, monkeypatch):
-    stores.check_client()
-    members = stores._s3().meta.service_model.operation_model("PutObject").input_shape.members
+    s3_storage.check_client()
+    members = s3_storage._s3().meta.service_model.operation_model("PutObject").input_shape.members
     monkeypatch.delitem(members, "IfMatch")
     with pytest.raises(StorageError, match=r"boto3 \S+ cannot write on a condition; use 1\.36 or newer"):
-        stores.check_client()
+        s3_storage.check_client()

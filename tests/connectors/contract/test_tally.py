@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from connectors.contract.aliases import alias
+from connectors.contract.local_storage import LocalStorage
 from connectors.contract.manifest import PartFile, RunManifest
 from connectors.contract.receipts import Fate, Receipt, Rejection, write_receipts
-from connectors.contract.storage import LocalStorage
 from connectors.contract.tally import TOO_LARGE, Refusal, masked, read_tally
 
 AT = datetime(2026, 11, 21, 4, 1, tzinfo=UTC)

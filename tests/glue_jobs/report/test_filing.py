@@ -9,10 +9,10 @@ import pytest
 from connectors.contract import layout
 from connectors.contract.aliases import alias, alias_key
 from connectors.contract.held import Held, hold, let_go
+from connectors.contract.local_storage import LocalStorage
 from connectors.contract.manifest import PartFile, Pointer, RunManifest
 from connectors.contract.receipts import Fate, Receipt, Rejection, write_receipts
 from connectors.contract.run_record import write_record
-from connectors.contract.storage import LocalStorage
 from glue_jobs.report.facts import Standing
 from glue_jobs.report.filing import file_report, gather
 
