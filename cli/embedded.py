@@ -21,7 +21,8 @@ from connectors.contract.receipts import Fate, read_ledger
 from connectors.contract.storage import Storage, open_storage
 from functions.calls import Pause, Send
 from functions.deliver import Newest, Received, Settlement, deliver
-from functions.enqueue import Ranges, enqueue_lines
+from functions.enqueue import enqueue_lines
+from functions.parts import Ranges
 
 # How many messages are taken at once for each request on its way: enough that none waits for another.
 MESSAGES_A_CALL = 4

@@ -14,7 +14,7 @@ from cli.run import UsageError
 from connectors.contract.storage import StorageError
 from connectors.contract.wire import NewerFormatError
 from connectors.errors import ConnectorError
-from functions.enqueue import EnqueueError
+from functions.parts import EnqueueError
 
 # Importing them has put their commands on the command line; this is the order a person meets them in.
 _ORDER = [module.__name__ for module in (begin, run, decide, look, report, explain, again, start)]

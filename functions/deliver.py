@@ -28,7 +28,8 @@ from connectors.contract.records import SyncRecord
 from connectors.contract.storage import NotFoundError, Storage, StorageError
 from connectors.contract.wire import NewerFormatError
 from functions.calls import SUPERSEDED, Connect, Pause, Send, Told, call
-from functions.enqueue import Queue, Sleep, send_all, sendable
+from functions.enqueue import Queue, Sleep, send_all
+from functions.parts import sendable
 from functions.reading import read_message, read_record
 
 OpenFolder: TypeAlias = Callable[[str], Storage]

@@ -27,7 +27,8 @@ from connectors.contract.manifest import RunManifest
 from connectors.contract.storage import StorageError
 from functions.calls import Pause
 from functions.deliver import Newest, deliver
-from functions.enqueue import EnqueueError, enqueue_part, fan_out
+from functions.enqueue import enqueue_part, fan_out
+from functions.parts import EnqueueError
 from glue_jobs import state
 from glue_jobs.errors import ConflictError, StateError
 from glue_jobs.meeting import Meeting

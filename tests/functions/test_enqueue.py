@@ -17,19 +17,9 @@ from hypothesis import strategies as st
 from connectors.contract.local_storage import LocalStorage
 from connectors.contract.manifest import Message, RunManifest
 from connectors.contract.receipts import Fate
-from functions.enqueue import (
-    BATCH_BYTES,
-    BATCH_MESSAGES,
-    MESSAGE_BYTES,
-    Enqueued,
-    EnqueueError,
-    announced,
-    enqueue_lines,
-    enqueue_part,
-    fan_out,
-    message_bodies,
-    part_of_message,
-)
+from functions.announcements import announced, part_of_message
+from functions.enqueue import BATCH_MESSAGES, Enqueued, enqueue_lines, enqueue_part, fan_out
+from functions.parts import BATCH_BYTES, MESSAGE_BYTES, EnqueueError, message_bodies
 
 KEY = (
     "etl_jobs/user_personalization/demo/output/braze/"

@@ -1,10 +1,10 @@
 import pytest
 
-from connectors.contract import layout
-from connectors.contract import storage as stores
+from connectors.contract import layout, s3_storage
 from connectors.contract.layout import JobFolder
 from connectors.contract.local_storage import LocalStorage
 from connectors.contract.run_record import read_record, run_ids
+from connectors.contract.storage import StorageError
 from glue_jobs import glue
 from glue_jobs.arguments import RunArguments
 from glue_jobs.errors import ConfigError
@@ -41,9 +41,9 @@ def test_a_wrong_argument_is_named(arguments, said):
 
 def test_an_s3_client_that_could_not_commit_stops_a_job_at_its_start(monkeypatch):
     def refuse():
-        raise stores.StorageError("boto3 1.34.131 cannot write on a condition")
+        raise StorageError("boto3 1.34.131 cannot write on a condition")
 
-    monkeypatch.setattr(stores, "check_client", refuse)
+    monkeypatch.setattr(s3_storage, "check_client", refuse)
     with pytest.raises(ConfigError, match=r"boto3 1\.34"):
         glue.check_storage(JobFolder.parse(FOLDER))
     glue.check_storage(JobFolder.parse("/srv/etl_jobs/related_items/demo"))

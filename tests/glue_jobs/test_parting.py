@@ -9,7 +9,7 @@ from connectors.contract import layout
 from connectors.contract.local_storage import LocalStorage
 from connectors.contract.manifest import PartFile, Pointer
 from connectors.contract.storage import open_storage
-from glue_jobs import parting, state, sync
+from glue_jobs import connector_sync, parting, state
 from glue_jobs.delta import Told
 from glue_jobs.parting import Parting, files_of_parts, name_of, parting_of
 from glue_jobs.snapshot import read_parted
@@ -106,7 +106,7 @@ EXPECTED = (
 
 
 def test_a_delta_reads_the_snapshot_where_it_lies(told, monkeypatch):
-    monkeypatch.setattr(sync, "read_snapshot", None)
+    monkeypatch.setattr(connector_sync, "read_snapshot", None)
     assert next_day(told) == EXPECTED
 
 
@@ -117,7 +117,7 @@ def test_a_snapshot_in_no_order_is_brought_to_todays_users_and_left_in_order(tol
     storage.put(layout.pointer("braze"), pointer.to_json().encode())
     assert next_day(told) == EXPECTED
     assert state.read_pointer(storage, "braze").pointer.partitions > 0
-    monkeypatch.setattr(sync, "read_snapshot", None)
+    monkeypatch.setattr(connector_sync, "read_snapshot", None)
     assert told.run(NOW + 2 * DAY).counts["unchanged"] == 40
 
 

@@ -28,7 +28,7 @@ from connectors.contract.local_storage import LocalStorage
 from connectors.contract.receipts import Receipt, Rejection, write_receipts
 from connectors.contract.records import SyncRecord
 from connectors.contract.storage import StorageError, open_storage
-from glue_jobs import errors, state, sync
+from glue_jobs import connector_sync, errors, output, state, sync
 from glue_jobs.holdout import Holdout
 from glue_jobs.report import filing
 
@@ -217,7 +217,7 @@ def test_who_leaves_is_cleared_once_where_the_settings_say_so(user_personalizati
 def test_a_catalogue_on_a_shelf_gives_the_same_records(related_items, monkeypatch):
     in_memory = related_items.manifest(related_items.run())
     related_items.forget()
-    monkeypatch.setattr(sync, "SHELF_FROM_BYTES", 0)
+    monkeypatch.setattr(connector_sync, "SHELF_FROM_BYTES", 0)
     on_a_shelf = related_items.manifest(related_items.run())
     assert on_a_shelf.digest == in_memory.digest
     related_items.items({**ITEMS[0], "price": 1.0}, *ITEMS[1:])
@@ -374,12 +374,12 @@ def with_rules(job, braze=None, **rules):
     job.config(braze={"acknowledge": "onWrite", **(braze or {})}, recommendations=rules)
 
 
-@pytest.mark.parametrize("shelf_from_bytes", [sync.SHELF_FROM_BYTES, 0], ids=["in memory", "on a shelf"])
+@pytest.mark.parametrize("shelf_from_bytes", [connector_sync.SHELF_FROM_BYTES, 0], ids=["in memory", "on a shelf"])
 def test_nobody_is_sent_what_is_out_of_stock_and_lists_are_full_where_the_batch_has_enough(
     job, monkeypatch, shelf_from_bytes
 ):
     """60 of 100 items are out of stock; lines hold 5 to 40 of them."""
-    monkeypatch.setattr(sync, "SHELF_FROM_BYTES", shelf_from_bytes)
+    monkeypatch.setattr(connector_sync, "SHELF_FROM_BYTES", shelf_from_bytes)
     made, chance = job("user_personalization"), random.Random(5)
     ranks = [str(number) for number in range(100)]
     sold_out = set(chance.sample(ranks, 60))
@@ -549,7 +549,7 @@ def _kill(*_, **__):
 
 def _kill_after_writing(*, is_snapshot_whole):
     """Tasks have written, the driver has not committed; the snapshot may be there or not."""
-    write = sync.output.write
+    write = output.write
 
     def killed(meetings, plan, catalogue):
         written = write(meetings, plan, catalogue)
@@ -569,7 +569,7 @@ def test_f20_f21_a_rerun_after_a_kill_gives_what_the_unkilled_run_gives(user_per
         if moment in ("commit", "publish"):
             patch.setattr(state, moment, _kill)
         else:
-            patch.setattr(sync.output, "write", _kill_after_writing(is_snapshot_whole=moment == "parts and snapshot"))
+            patch.setattr(output, "write", _kill_after_writing(is_snapshot_whole=moment == "parts and snapshot"))
         with pytest.raises(KilledError):
             user_personalization.run()
     assert not list(user_personalization.path.rglob("_manifest.json"))
@@ -578,14 +578,14 @@ def test_f20_f21_a_rerun_after_a_kill_gives_what_the_unkilled_run_gives(user_per
 
 def test_f23_of_two_runs_at_once_one_commits_and_the_other_exits_4(user_personalization, monkeypatch):
     """The second run commits between the first one's read of the pointer and its commit."""
-    write = sync.output.write
+    write = output.write
 
     def overtaken(*arguments):
-        monkeypatch.setattr(sync.output, "write", write)
+        monkeypatch.setattr(output, "write", write)
         user_personalization.run()
         return write(*arguments)
 
-    monkeypatch.setattr(sync.output, "write", overtaken)
+    monkeypatch.setattr(output, "write", overtaken)
     with pytest.raises(errors.ConflictError, match="run again") as caught:
         user_personalization.run()
     assert caught.value.exit_code == 4

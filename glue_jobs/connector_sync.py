@@ -1,0 +1,196 @@
+"""One connector's part of a run: meet what was told before, write, commit, publish."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812 - the field's own short name
+
+from connectors.contract import layout
+from connectors.contract.held import GuardReading, Held, hold, let_go, newest_held
+from connectors.contract.run_record import ConnectorRecord
+from glue_jobs import item_filter, output, recording, state
+from glue_jobs.attribute import meet, unmatched_items
+from glue_jobs.decorate import Catalogue
+from glue_jobs.errors import NoInputError, SyncError
+from glue_jobs.guards import RunNumbers, breached, read_guards
+from glue_jobs.items import SHELF_FROM_BYTES, Items, check_types, read_items
+from glue_jobs.output import WritePlan
+from glue_jobs.parting import Parting, files_of_parts, parting_of
+from glue_jobs.proposal import Kept, Proposal, propose, tell_plan
+from glue_jobs.snapshot import read_snapshot
+from glue_jobs.state import Committed
+from glue_jobs.story import Story
+from glue_jobs.work import Work
+from glue_jobs.writers import write_items
+
+
+@dataclass(frozen=True)
+class SyncResult:
+    """What a run did for one connector.
+
+    Attributes:
+        counts: The run's figures, by name.
+        manifest: The key of what was published.
+    """
+
+    connector: str
+    run_id: str
+    version: int
+    counts: Mapping[str, int]
+    manifest: str
+
+
+@dataclass(frozen=True)
+class End:
+    """How it ended for one connector: one of the three, and what is kept of it."""
+
+    record: ConnectorRecord
+    synced: SyncResult | None = None
+    held: Held | None = None
+    stopped: SyncError | None = None
+
+
+def sync_connector(this: Work, connector: str, rows: DataFrame) -> End:
+    """Compare, write, and commit; or hold, plan or try, as it was asked for.
+
+    Args:
+        rows: MEETING rows of today.
+
+    Raises:
+        SyncError: Nothing of it is visible.
+    """
+    if this.only_users is not None:
+        return _trial(this, connector, rows.where(F.col("userId").isin(list(this.only_users))))
+    committed = _committed(this, connector)
+    if not this.is_plan and (held := _held_before(this, connector, committed)):
+        return End(recording.of_waiting(held), held=held)
+    proposal, story = _proposal(this, connector, rows, committed, _items(this, connector, committed))
+    numbers = RunNumbers(proposal.manifest.counts, committed.version == 0, this.input_age_h, story.top_item_users)
+    readings = read_guards(this.run.config.guards, numbers)
+    record = functools.partial(recording.connector_record, this.run, proposal, story, readings)
+    if this.is_plan:
+        return End(record("planned"))
+    if breached(readings):
+        return End(record("held"), held=_hold(this, proposal, readings))
+    return End(record("committed"), synced=_commit(this, proposal))
+
+
+def _trial(this: Work, connector: str, rows: DataFrame) -> End:
+    """Tell some users what a first run would, and commit nothing: no snapshot, no pointer, no clear, no guard.
+
+    The manifest takes the committed version, so that whatever is committed next replaces what of it still waits.
+    """
+    run, nothing = this.run, Committed()
+    version = max(1, state.read_pointer(run.storage, connector).version)
+    tell = replace(tell_plan(run, connector, nothing), version=version)
+    items = _items(this, connector, nothing)
+    meetings = meet(rows, None, _parting(this, nothing).number)
+    plan = WritePlan(run.storage, connector, run.run_id, False, tell, this.alias_key, keeps_rows=False)
+    written = output.write(meetings, plan, this.spark.sparkContext.broadcast(items.catalogue))
+    files, counts = written.settled()
+    if not counts["users"]:
+        raise NoInputError(f"{connector}: none of the {len(this.only_users or ())} user(s) has a list in this input")
+    counts = {**counts, **items.counts}
+    proposal = propose(run, connector, nothing, tell, files=files, counts=counts, kept=Kept())
+    state.publish(run.storage, proposal.pointer.manifest, proposal.manifest)
+    this.report(f"{connector}: a trial, published for {counts['records']} user(s); nothing is committed")
+    result = SyncResult(connector, run.run_id, version, counts, proposal.pointer.manifest)
+    return End(recording.connector_record(run, proposal, written.story, [], "trial"), synced=result)
+
+
+def _commit(this: Work, proposal: Proposal) -> SyncResult:
+    proposal.commit(this.run.storage)
+    let_go(this.run.storage, proposal.connector)
+    connector, manifest = proposal.connector, proposal.manifest
+    sent = manifest.counts["records"]
+    this.report(f"{connector}: committed and published version {manifest.version}, {sent} record(s) to send")
+    return SyncResult(connector, manifest.run_id, manifest.version, manifest.counts, proposal.pointer.manifest)
+
+
+def _held_before(this: Work, connector: str, committed: Committed) -> Held | None:
+    """The commit that waits already, where nothing changed since it was held."""
+    held = newest_held(this.run.storage, connector)
+    if held is None or (held.tag, held.inputs) != (committed.tag, this.inputs):
+        return None
+    this.report(f"{connector}: nothing changed since run {held.run_id} was held; it still waits")
+    return held
+
+
+def _hold(this: Work, proposal: Proposal, readings: list[GuardReading]) -> Held:
+    """Keep the commit for a person to decide on."""
+    held = proposal.held(readings, this.inputs)
+    hold(this.run.storage, held)
+    names = ", ".join(reading.name for reading in breached(readings))
+    this.report(f"{proposal.connector}: held by {names}; nothing is committed")
+    return held
+
+
+def _items(this: Work, connector: str, committed: Committed) -> Items:
+    options, lists = this.run.config.connectors[connector], this.run.config.recommendations
+    items = read_items(
+        this.spark,
+        this.run.storage,
+        options.item_fields(),
+        scored=lists.include_scores,
+        shelf_from_bytes=SHELF_FROM_BYTES,
+        item_filter=item_filter.parse(lists.item_filter) if lists.item_filter else None,
+    )
+    if committed.pointer is not None and not this.run.is_full:
+        check_types(committed.pointer.item_types, items.types)
+    return items
+
+
+def _proposal(
+    this: Work, connector: str, rows: DataFrame, committed: Committed, items: Items
+) -> tuple[Proposal, Story]:
+    """Decide about every user and write what follows; nothing of it is visible yet."""
+    run, tell = this.run, tell_plan(this.run, connector, committed)
+    saves, parting = run.config.save_batch_inference_errors, _parting(this, committed)
+    told_there = files_of_parts(committed.pointer) if parting.is_as_before else {}
+    told_elsewhere = None if parting.is_as_before else read_snapshot(this.spark, run.storage, committed)
+    plan = WritePlan(run.storage, connector, run.run_id, saves, tell, this.alias_key, told=told_there)
+    this.report(f"{connector}: comparing with version {committed.version or 'none'} and writing")
+    meetings = meet(rows, told_elsewhere, parting.number)
+    written = output.write(meetings, plan, this.spark.sparkContext.broadcast(_catalogue(this, committed, items)))
+    files, counts = written.settled()
+    _check_usable(this, counts)
+    unmatched = unmatched_items(rows) if counts["mappingRowsUnmatched"] else 0
+    counts = {**counts, "mappingItemsUnmatched": unmatched, **items.counts}
+    key = f"{layout.snapshot(connector, tell.version, run.run_id)}/items.parquet"
+    known = None if items.is_shelved else write_items(run.storage, key, items.catalogue.pieces)
+    kept = Kept(known, items.types, parting.number)
+    return propose(run, connector, committed, tell, files=files, counts=counts, kept=kept), written.story
+
+
+def _parting(this: Work, committed: Committed) -> Parting:
+    return parting_of(committed.pointer, this.size_bytes, this.spark.sparkContext.defaultParallelism)
+
+
+def _committed(this: Work, connector: str) -> Committed:
+    if not this.run.is_full:
+        return state.read_pointer(this.run.storage, connector)
+    committed, lost = state.recover(this.run.storage, connector)
+    if lost:
+        this.report(f"warning: {connector}: {lost}; users known only there keep what they have")
+    return committed
+
+
+def _catalogue(this: Work, committed: Committed, items: Items) -> Catalogue:
+    """Today's items, and beside them how the committed run knew them, where both fit into memory."""
+    if this.run.is_full or items.is_shelved:
+        return items.catalogue
+    return replace(items.catalogue, known=state.read_known_items(this.run.storage, committed))
+
+
+def _check_usable(this: Work, counts: Mapping[str, int]) -> None:
+    """A batch without one good line says that the batch failed, not that everybody lost his recommendations."""
+    is_empty = counts["linesRead"] == counts["linesFailed"] + counts["linesBroken"]
+    if is_empty and not this.run.config.guards.allow_empty:
+        raise NoInputError(
+            f"no usable line: {counts['linesRead']} read, {counts['linesFailed']} failed by the recommender, "
+            f"{counts['linesBroken']} unreadable; nothing was changed. Where that may be, set guards.allowEmpty"
+        )
