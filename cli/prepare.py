@@ -18,8 +18,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import SparkSession
-
 from cli import local_spark
 from cli.console import Voice
 from cli.demo import demo
@@ -103,6 +101,8 @@ def _done(command: Sequence[str], environ: Mapping[str, str]) -> str:
 
 def _run_demo() -> None:
     """Run the demo, and print the class path of its Java: an archive is for this one alone."""
+    from pyspark.sql import SparkSession
+
     demo(Voice(quiet=True))
     java: Any = SparkSession.builder.getOrCreate().sparkContext._jvm
     sys.stdout.write(f"{java.java.lang.System.getProperty('java.class.path')}\n")

