@@ -20,8 +20,9 @@ from connectors.contract.manifest import PartFile, RunManifest
 from connectors.contract.receipts import Fate, read_ledger
 from connectors.contract.storage import Storage, open_storage
 from functions.calls import Pause, Send
-from functions.deliver import Newest, Received, Settlement, deliver
+from functions.deliver import Received, Settlement, deliver
 from functions.enqueue import enqueue_lines
+from functions.newest import Newest
 from functions.parts import Ranges
 
 # How many messages are taken at once for each request on its way: enough that none waits for another.

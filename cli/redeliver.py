@@ -21,7 +21,7 @@ from connectors.contract.manifest import RunManifest
 from connectors.contract.receipts import Fate, Ledger, read_ledger
 from connectors.contract.storage import Storage
 from functions.calls import Send
-from functions.deliver import Newest
+from functions.newest import Newest
 from glue_jobs import state
 
 # What may be sent again: nobody knows of it, or it was given up.

@@ -25,7 +25,8 @@ from connectors.errors import ConfigError
 from connectors.http import Sender
 from functions import settings
 from functions.calls import Pause
-from functions.deliver import Newest, Settlement
+from functions.deliver import Settlement
+from functions.newest import Newest
 from functions.start_sync import StartError
 
 _LOGGER = Logger(service="recsync")

@@ -11,7 +11,7 @@ import itertools
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,25 +22,24 @@ from pydantic import ValidationError
 from connectors.base import Connector, Outcome, Reply, Request, SyncOptions, Verdict
 from connectors.contract import layout
 from connectors.contract.health import note_failure, note_success, read_health
-from connectors.contract.manifest import Message, Pointer, RunManifest
-from connectors.contract.receipts import Receipt, Rejection, write_receipts
+from connectors.contract.manifest import Message, RunManifest
+from connectors.contract.receipts import Receipt, write_receipts
 from connectors.contract.records import SyncRecord
 from connectors.contract.storage import NotFoundError, Storage, StorageError
 from connectors.contract.wire import NewerFormatError
 from functions.calls import SUPERSEDED, Connect, Pause, Send, Told, call
 from functions.enqueue import Queue, Sleep, send_all
+from functions.newest import Newest
 from functions.parts import sendable
 from functions.reading import read_message, read_record
+from functions.settling import LONGEST_WAIT_S, receipt_of_all, receipts_of, rest_of, wait_s
 
 OpenFolder: TypeAlias = Callable[[str], Storage]
 
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 900.0
 # SQS delays a new message by at most this.
 # Source: Amazon SQS API reference, SendMessage, "DelaySeconds".
 _LONGEST_DELAY_S = 900
 _CIRCUIT_JITTER_S = 15.0
-# A wait that the destination asked for is drawn out by up to a fifth, so that not all come back at once.
-_ASKED_JITTER = 0.2
 
 
 @dataclass(frozen=True)
@@ -117,41 +116,6 @@ class _Means:
     concurrency: int
 
 
-class Newest:
-    """The version of a connector's newest published run that replaces older ones; read anew after `max_age_s`.
-
-    A commit that was never published replaces nothing; what was published before it still does. A run that
-    someone else reads does not hold the users an older one still owes, so it replaces nothing either.
-    """
-
-    def __init__(self, max_age_s: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self._max_age_s, self._clock = max_age_s, clock
-        self._read: dict[tuple[str, str], tuple[float, int]] = {}
-
-    def version(self, storage: Storage, connector: str) -> int:
-        """The version; 0 when nothing is published."""
-        key, now_s = (storage.root, connector), self._clock()
-        if key not in self._read or now_s - self._read[key][0] > self._max_age_s:
-            self._read[key] = (now_s, _published_version(storage, connector))
-        return self._read[key][1]
-
-
-def _published_version(storage: Storage, connector: str) -> int:
-    try:
-        pointer = Pointer.model_validate_json(storage.get(layout.pointer(connector)).data)
-        manifest = _manifest(storage, pointer.manifest) or _manifest(storage, pointer.previous)
-    except (NotFoundError, ValidationError):
-        return 0
-    return manifest.version if manifest and manifest.acknowledge == "onDelivery" else 0
-
-
-def _manifest(storage: Storage, key: str) -> RunManifest | None:
-    try:
-        return RunManifest.model_validate_json(storage.get(key).data) if key else None
-    except NotFoundError:
-        return None
-
-
 def deliver(
     batch: Sequence[Received],
     connect: Connect,
@@ -207,7 +171,7 @@ def _read(
     except (NewerFormatError, StorageError) as error:
         is_newer = isinstance(error, NewerFormatError)
         settlement.unread[received.message_id] = str(error)
-        settlement.waits_s[received.message_id] = _LONGEST_WAIT_S if is_newer else wait_s((), received.receives)
+        settlement.waits_s[received.message_id] = LONGEST_WAIT_S if is_newer else wait_s((), received.receives)
     return None
 
 
@@ -246,7 +210,7 @@ def _without_superseded(group: Sequence[_Work], newest: Newest, at: datetime, se
     """The messages of the newest run. Older ones get their receipt: an older value never follows a newer one."""
     version = newest.version(group[0].run.storage, group[0].message.connector)
     old = [work for work in group if work.message.version < version]
-    _write(old, [_receipt(work.message, "superseded", at) for work in old])
+    _write(old, [receipt_of_all(work.message, "superseded", at) for work in old])
     if old:
         settlement.counts["superseded"] += sum(len(work.records) for work in old)
     return [work for work in group if work.message.version >= version]
@@ -319,7 +283,7 @@ def _leave_alone(group: Iterable[_Work], closed_s: float, settlement: Settlement
     """No call is made; the messages come again when the circuit may be probed."""
     for work in group:
         jitter = random.uniform(0, _CIRCUIT_JITTER_S)  # noqa: S311 - jitter, not a secret
-        settlement.waits_s[work.received.message_id] = min(closed_s + jitter, _LONGEST_WAIT_S)
+        settlement.waits_s[work.received.message_id] = min(closed_s + jitter, LONGEST_WAIT_S)
         settlement.untried.add(work.received.message_id)
         settlement.counts[Verdict.RETRY.value] += len(work.records)
 
@@ -358,66 +322,6 @@ def _gave_back(work: _Work, told: Told, means: _Means) -> bool:
     except Exception:  # noqa: BLE001 - whatever the queue's client raises, the old message still holds all of it
         return False
     return True
-
-
-def rest_of(message: Message, outcomes: Sequence[Outcome]) -> Iterator[Message]:
-    """What is left of a message: one for each run of neighbouring lines that are not settled."""
-    numbered = zip(itertools.count(message.first_line), message.lines, outcomes, strict=False)
-    for is_open, group in itertools.groupby(numbered, key=lambda entry: entry[2].verdict is Verdict.RETRY):
-        if is_open:
-            entries = list(group)
-            yield message.model_copy(
-                update={
-                    "first_line": entries[0][0],
-                    "last_line": entries[-1][0],
-                    "lines": [line for _, line, _ in entries],
-                    "attempt": message.attempt + 1,
-                }
-            )
-
-
-def wait_s(retries: Sequence[Outcome], receives: int) -> float:
-    """How long a message waits: a little longer than the destination asked, else backoff with full jitter."""
-    asked = [outcome.retry_after_s for outcome in retries if outcome.retry_after_s is not None]
-    if asked:
-        drawn_out = max(asked) * random.uniform(1, 1 + _ASKED_JITTER)  # noqa: S311 - jitter, not a secret
-        return min(drawn_out, _LONGEST_WAIT_S)
-    ceiling = min(_FIRST_WAIT_S * 2 ** min(receives - 1, 10), _LONGEST_WAIT_S)
-    return random.uniform(0, ceiling)  # noqa: S311 - jitter, not a secret
-
-
-def receipts_of(message: Message, outcomes: Sequence[Outcome], at: datetime) -> Iterator[Receipt]:
-    """A receipt for each run of settled lines; lines to be sent again have none."""
-    numbered = zip(itertools.count(message.first_line), message.lines, outcomes, strict=False)
-    for is_open, group in itertools.groupby(numbered, key=lambda entry: entry[2].verdict is Verdict.RETRY):
-        if is_open:
-            continue
-        entries = list(group)
-        yield Receipt(
-            file=message.file,
-            first_line=entries[0][0],
-            last_line=entries[-1][0],
-            outcome="settled",
-            rejected=[
-                Rejection(line=line, user_id=str(record["userId"]), code=outcome.code, reason=outcome.reason)
-                for line, record, outcome in entries
-                if outcome.verdict is Verdict.REJECTED
-            ],
-            attempt=message.attempt,
-            at=at,
-        )
-
-
-def _receipt(message: Message, outcome: Any, at: datetime) -> Receipt:
-    """One receipt for all lines of a message."""
-    return Receipt(
-        file=message.file,
-        first_line=message.first_line,
-        last_line=message.last_line,
-        outcome=outcome,
-        attempt=message.attempt,
-        at=at,
-    )
 
 
 def _write(works: Iterable[_Work], receipts: Iterable[Receipt]) -> None:

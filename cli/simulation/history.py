@@ -26,8 +26,9 @@ from connectors.contract.layout import JobFolder
 from connectors.contract.manifest import RunManifest
 from connectors.contract.storage import StorageError
 from functions.calls import Pause
-from functions.deliver import Newest, deliver
+from functions.deliver import deliver
 from functions.enqueue import enqueue_part, fan_out
+from functions.newest import Newest
 from functions.parts import EnqueueError
 from glue_jobs import state
 from glue_jobs.errors import ConflictError, StateError

@@ -13,7 +13,7 @@ from cli.simulation.invariants import broken
 from cli.simulation.world import RestlessError, World
 from connectors.base import Verdict
 from connectors.contract import layout
-from functions import deliver, enqueue
+from functions import deliver, enqueue, newest
 from glue_jobs import state
 
 
@@ -62,7 +62,7 @@ class BrokenRules:
 
     @staticmethod
     def nothing_is_superseded(patch):
-        patch.setattr(deliver, "_published_version", lambda storage, connector: 0)
+        patch.setattr(newest, "_published_version", lambda storage, connector: 0)
 
     @staticmethod
     def new_messages_do_not_wait_for_old_calls(patch):
@@ -109,7 +109,7 @@ def test_what_never_comes_to_rest_is_noticed():
 
 @pytest.mark.shows("users", reason="a simulation names the users it made up")
 def test_a_broken_invariant_is_told_with_its_seed_and_ends_with_1(monkeypatch, capsys):
-    monkeypatch.setattr(deliver, "_published_version", lambda storage, connector: 0)
+    monkeypatch.setattr(newest, "_published_version", lambda storage, connector: 0)
     monkeypatch.setattr(simulate, "fresh_seeds", lambda number: [])
     assert simulate.main(["--seeds", "20"]) == 1
     assert "play it again with --seed" in capsys.readouterr().out

@@ -15,9 +15,9 @@ from connectors.base import Outcome, Verdict
 from connectors.contract.manifest import Message, RunManifest
 from connectors.contract.records import SharedItem, SyncRecord
 from connectors.contract.wire import NewerFormatError
-from functions.deliver import rest_of
 from functions.parts import message_bodies
 from functions.reading import read_message, read_record
+from functions.settling import rest_of
 
 HEAD = '{"formatVersion": 1, "connector": "braze", "manifest": "m", "version": 1, "file": "f", "attempt": 1,"from":0'
 

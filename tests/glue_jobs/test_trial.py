@@ -14,7 +14,7 @@ from connectors.contract import layout
 from connectors.contract.receipts import Fate, read_ledger
 from connectors.contract.run_record import read_record
 from connectors.contract.storage import open_storage
-from functions.deliver import Newest
+from functions.newest import Newest
 from glue_jobs import state, sync
 from glue_jobs.errors import NoInputError
 

@@ -1,0 +1,47 @@
+"""Which run of a connector replaces older ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from pydantic import ValidationError
+
+from connectors.contract import layout
+from connectors.contract.manifest import Pointer, RunManifest
+from connectors.contract.storage import NotFoundError, Storage
+
+
+class Newest:
+    """The version of a connector's newest published run that replaces older ones; read anew after `max_age_s`.
+
+    A commit that was never published replaces nothing; what was published before it still does. A run that
+    someone else reads does not hold the users an older one still owes, so it replaces nothing either.
+    """
+
+    def __init__(self, max_age_s: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._max_age_s, self._clock = max_age_s, clock
+        self._read: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def version(self, storage: Storage, connector: str) -> int:
+        """The version; 0 when nothing is published."""
+        key, now_s = (storage.root, connector), self._clock()
+        if key not in self._read or now_s - self._read[key][0] > self._max_age_s:
+            self._read[key] = (now_s, _published_version(storage, connector))
+        return self._read[key][1]
+
+
+def _published_version(storage: Storage, connector: str) -> int:
+    try:
+        pointer = Pointer.model_validate_json(storage.get(layout.pointer(connector)).data)
+        manifest = _manifest(storage, pointer.manifest) or _manifest(storage, pointer.previous)
+    except (NotFoundError, ValidationError):
+        return 0
+    return manifest.version if manifest and manifest.acknowledge == "onDelivery" else 0
+
+
+def _manifest(storage: Storage, key: str) -> RunManifest | None:
+    try:
+        return RunManifest.model_validate_json(storage.get(key).data) if key else None
+    except NotFoundError:
+        return None

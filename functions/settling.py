@@ -1,0 +1,77 @@
+"""What follows from the outcomes of a message's records: receipts, the rest that comes again, and when."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from connectors.base import Outcome, Verdict
+from connectors.contract.manifest import Message
+from connectors.contract.receipts import Receipt, Rejection
+
+_FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 900.0
+# A wait that the destination asked for is drawn out by up to a fifth, so that not all come back at once.
+_ASKED_JITTER = 0.2
+
+
+def receipts_of(message: Message, outcomes: Sequence[Outcome], at: datetime) -> Iterator[Receipt]:
+    """A receipt for each run of settled lines; lines to be sent again have none."""
+    numbered = zip(itertools.count(message.first_line), message.lines, outcomes, strict=False)
+    for is_open, group in itertools.groupby(numbered, key=lambda entry: entry[2].verdict is Verdict.RETRY):
+        if is_open:
+            continue
+        entries = list(group)
+        yield Receipt(
+            file=message.file,
+            first_line=entries[0][0],
+            last_line=entries[-1][0],
+            outcome="settled",
+            rejected=[
+                Rejection(line=line, user_id=str(record["userId"]), code=outcome.code, reason=outcome.reason)
+                for line, record, outcome in entries
+                if outcome.verdict is Verdict.REJECTED
+            ],
+            attempt=message.attempt,
+            at=at,
+        )
+
+
+def receipt_of_all(message: Message, outcome: Any, at: datetime) -> Receipt:
+    """One receipt for all lines of a message."""
+    return Receipt(
+        file=message.file,
+        first_line=message.first_line,
+        last_line=message.last_line,
+        outcome=outcome,
+        attempt=message.attempt,
+        at=at,
+    )
+
+
+def rest_of(message: Message, outcomes: Sequence[Outcome]) -> Iterator[Message]:
+    """What is left of a message: one for each run of neighbouring lines that are not settled."""
+    numbered = zip(itertools.count(message.first_line), message.lines, outcomes, strict=False)
+    for is_open, group in itertools.groupby(numbered, key=lambda entry: entry[2].verdict is Verdict.RETRY):
+        if is_open:
+            entries = list(group)
+            yield message.model_copy(
+                update={
+                    "first_line": entries[0][0],
+                    "last_line": entries[-1][0],
+                    "lines": [line for _, line, _ in entries],
+                    "attempt": message.attempt + 1,
+                }
+            )
+
+
+def wait_s(retries: Sequence[Outcome], receives: int) -> float:
+    """How long a message waits: a little longer than the destination asked, else backoff with full jitter."""
+    asked = [outcome.retry_after_s for outcome in retries if outcome.retry_after_s is not None]
+    if asked:
+        drawn_out = max(asked) * random.uniform(1, 1 + _ASKED_JITTER)  # noqa: S311 - jitter, not a secret
+        return min(drawn_out, LONGEST_WAIT_S)
+    ceiling = min(_FIRST_WAIT_S * 2 ** min(receives - 1, 10), LONGEST_WAIT_S)
+    return random.uniform(0, ceiling)  # noqa: S311 - jitter, not a secret
