@@ -31,7 +31,7 @@ MESSAGE_BYTES = 1_000_000
 # Two characters that SQS replaces or refuses, and JSON text that means the same.
 # Source: Amazon SQS API reference, SendMessage, "MessageBody".
 _ESCAPES = ((b"\xef\xbf\xbe", rb"\ufffe"), (b"\xef\xbf\xbf", rb"\uffff"))
-_BEGIN_OF_BOTH = b"\xef\xbf"
+_BEGIN_OF_BOTH = b"\xef"
 # What a file that is cut or changed raises while it is unpacked.
 _CUT: tuple[type[Exception], ...] = (EOFError, gzip.BadGzipFile, IsalError)  # type: ignore[assignment]
 
