@@ -108,16 +108,19 @@ class Narrator:
     def note(self, user_id: str, telling: Telling) -> None:
         """One user was decided about."""
         before, after = telling.was.item_ids if telling.was else (), telling.items
-        is_first = telling.line is not None and not before
-        self._tallies[_FIRST if is_first else "items"].add(after)
-        if telling.line is not None:
-            self._told.offer(alias(self._key, user_id), user_id, telling)
-        elif telling.verdict is Verdict.UNCHANGED:
-            self._unchanged.offer(alias(self._key, user_id), user_id, telling)
-        if telling.line is not None and before:
-            self._tallies["fields"].add(telling.changed)
-            self._tallies["gained"].add(set(after).difference(before))
-            self._tallies["lost"].add(set(before).difference(after))
+        if telling.line is None:
+            self._tallies["items"].add(after)
+            if telling.verdict is Verdict.UNCHANGED:
+                self._unchanged.offer(alias(self._key, user_id), user_id, telling)
+            return
+        self._told.offer(alias(self._key, user_id), user_id, telling)
+        self._tallies["fields"].add(telling.changed)
+        if not before:
+            self._tallies[_FIRST].add(after)
+            return
+        self._tallies["items"].add(after)
+        self._tallies["gained"].add(set(after).difference(before))
+        self._tallies["lost"].add(set(before).difference(after))
 
     def report(self) -> dict[str, Any]:
         """The story as JSON data."""
