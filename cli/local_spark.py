@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -71,11 +72,21 @@ def _without_incubator(home: Path) -> Path:
     java = wrapped / "bin" / "java"
     if not java.is_file() or java.read_text() != script:
         java.parent.mkdir(parents=True, exist_ok=True)
-        fresh = java.with_suffix(f".{os.getpid()}")
-        fresh.write_text(script)
-        fresh.chmod(0o755)
-        fresh.replace(java)
+        with put_there_whole(java) as fresh:
+            fresh.write_text(script)
+            fresh.chmod(0o755)
     return wrapped
+
+
+@contextmanager
+def put_there_whole(path: Path) -> Iterator[Path]:
+    """A place to write a file at; it takes the path once it is whole."""
+    made = path.with_suffix(f".{os.getpid()}")
+    try:
+        yield made
+        made.replace(path)
+    finally:
+        made.unlink(missing_ok=True)
 
 
 def kept_classes() -> Path:

@@ -8,13 +8,11 @@ Source: "The java Command", section "Application Class Data Sharing", JDK 17 too
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +45,7 @@ def prepare(voice: Voice, environ: Mapping[str, str]) -> Path:
         voice.stage(f"keeping {len(listed.read_text().splitlines()):,} classes ready in {archive}")
         try:
             archive.parent.mkdir(parents=True, exist_ok=True)
-            with _put_there_whole(archive) as made:
+            with local_spark.put_there_whole(archive) as made:
                 keep_classes(java, class_path, listed, made)
         except OSError as error:
             raise PrepareError(f"{archive} cannot be written: {error.strerror}") from error
@@ -59,17 +57,6 @@ def _run_listed(listed: Path, environ: Mapping[str, str]) -> str:
     options = f"{local_spark.QUICK_START} {shlex.quote(f'-XX:DumpLoadedClassList={listed}')}"
     more = {"TMPDIR": str(listed.parent), "RECSYNC_JAVA_OPTIONS": options}
     return _done([sys.executable, "-m", __name__], {**environ, **more}).splitlines()[-1]
-
-
-@contextmanager
-def _put_there_whole(path: Path) -> Iterator[Path]:
-    """A place to write a file at; it takes the path once it is whole."""
-    made = path.with_suffix(f".{os.getpid()}")
-    try:
-        yield made
-        made.replace(path)
-    finally:
-        made.unlink(missing_ok=True)
 
 
 def keep_classes(java: Path, class_path: str, listed: Path, archive: Path) -> None:

@@ -6,12 +6,14 @@ import itertools
 import random
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from connectors.base import Outcome, Verdict
 from connectors.contract.manifest import Message
 from connectors.contract.receipts import Receipt, Rejection
 
+# A line's number, the line, and its outcome.
+_Entry: TypeAlias = tuple[int, Any, Outcome]
 _FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 900.0
 # A wait that the destination asked for is drawn out by up to a fifth, so that not all come back at once.
 _ASKED_JITTER = 0.2
@@ -19,11 +21,7 @@ _ASKED_JITTER = 0.2
 
 def receipts_of(message: Message, outcomes: Sequence[Outcome], at: datetime) -> Iterator[Receipt]:
     """A receipt for each run of settled lines; lines to be sent again have none."""
-    numbered = zip(itertools.count(message.first_line), message.lines, outcomes, strict=False)
-    for is_open, group in itertools.groupby(numbered, key=lambda entry: entry[2].verdict is Verdict.RETRY):
-        if is_open:
-            continue
-        entries = list(group)
+    for entries in _neighbours(message, outcomes, are_open=False):
         yield Receipt(
             file=message.file,
             first_line=entries[0][0],
@@ -53,18 +51,23 @@ def receipt_of_all(message: Message, outcome: Any, at: datetime) -> Receipt:
 
 def rest_of(message: Message, outcomes: Sequence[Outcome]) -> Iterator[Message]:
     """What is left of a message: one for each run of neighbouring lines that are not settled."""
+    for entries in _neighbours(message, outcomes, are_open=True):
+        yield message.model_copy(
+            update={
+                "first_line": entries[0][0],
+                "last_line": entries[-1][0],
+                "lines": [line for _, line, _ in entries],
+                "attempt": message.attempt + 1,
+            }
+        )
+
+
+def _neighbours(message: Message, outcomes: Sequence[Outcome], *, are_open: bool) -> Iterator[list[_Entry]]:
+    """Each run of neighbouring lines that are to be sent again, or that are not."""
     numbered = zip(itertools.count(message.first_line), message.lines, outcomes, strict=False)
     for is_open, group in itertools.groupby(numbered, key=lambda entry: entry[2].verdict is Verdict.RETRY):
-        if is_open:
-            entries = list(group)
-            yield message.model_copy(
-                update={
-                    "first_line": entries[0][0],
-                    "last_line": entries[-1][0],
-                    "lines": [line for _, line, _ in entries],
-                    "attempt": message.attempt + 1,
-                }
-            )
+        if is_open is are_open:
+            yield list(group)
 
 
 def wait_s(retries: Sequence[Outcome], receives: int) -> float:

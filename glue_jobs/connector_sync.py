@@ -98,17 +98,20 @@ def _trial(this: Work, connector: str, rows: DataFrame) -> End:
     proposal = propose(run, connector, nothing, tell, files=files, counts=counts, kept=Kept())
     state.publish(run.storage, proposal.pointer.manifest, proposal.manifest)
     this.report(f"{connector}: a trial, published for {counts['records']} user(s); nothing is committed")
-    result = SyncResult(connector, run.run_id, version, counts, proposal.pointer.manifest)
-    return End(recording.connector_record(run, proposal, written.story, [], "trial"), synced=result)
+    return End(recording.connector_record(run, proposal, written.story, [], "trial"), synced=_result_of(proposal))
 
 
 def _commit(this: Work, proposal: Proposal) -> SyncResult:
     proposal.commit(this.run.storage)
     let_go(this.run.storage, proposal.connector)
-    connector, manifest = proposal.connector, proposal.manifest
-    sent = manifest.counts["records"]
-    this.report(f"{connector}: committed and published version {manifest.version}, {sent} record(s) to send")
-    return SyncResult(connector, manifest.run_id, manifest.version, manifest.counts, proposal.pointer.manifest)
+    manifest, sent = proposal.manifest, proposal.manifest.counts["records"]
+    this.report(f"{proposal.connector}: committed and published version {manifest.version}, {sent} record(s) to send")
+    return _result_of(proposal)
+
+
+def _result_of(proposal: Proposal) -> SyncResult:
+    manifest = proposal.manifest
+    return SyncResult(proposal.connector, manifest.run_id, manifest.version, manifest.counts, proposal.pointer.manifest)
 
 
 def _held_before(this: Work, connector: str, committed: Committed) -> Held | None:

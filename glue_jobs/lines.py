@@ -93,8 +93,13 @@ def _count_keys(data: dict[str, Any], opened: int) -> int:
         return len(data) + sum(map(len, inner))
     found: list[Any] = [data]
     for one in found:
-        found += [value for value in (one.values() if isinstance(one, dict) else one) if isinstance(value, dict | list)]
+        found += _held_by(one)
     return sum(len(one) for one in found if isinstance(one, dict))
+
+
+def _held_by(one: dict[str, Any] | list[Any]) -> list[Any]:
+    """The objects and lists that stand right in an object or a list."""
+    return [value for value in (one.values() if isinstance(one, dict) else one) if isinstance(value, dict | list)]
 
 
 def _slowly_decoded(line: bytes) -> tuple[dict[str, Any] | None, bool]:
@@ -122,8 +127,7 @@ def _is_deep(data: dict[str, Any]) -> bool:
     """Whether there are more than _MAX_DEPTH objects and lists in one another."""
     level: list[Any] = [data]
     for _ in range(_MAX_DEPTH):
-        held = (value for one in level for value in (one.values() if isinstance(one, dict) else one))
-        level = [value for value in held if isinstance(value, dict | list)]
+        level = [value for one in level for value in _held_by(one)]
         if not level:
             return False
     return True

@@ -92,13 +92,23 @@ def run(
         nothing = recording.of_nothing(folder, run_id, now, stages, error, token)
         _keep(storage, nothing, stages, is_plan=is_plan)
         raise
-    stopped = {connector: end.stopped for connector, end in ends.items() if end.stopped}
-    records = [end.record for end in ends.values()]
-    read = {"batch": this.batch.root, "inputs": this.inputs}
-    record = recording.run_record(this.run, records, stopped, stages, token=token, **read)
+    record = _record_of(this, ends, stages, token)
     _keep(storage, record, stages, is_plan=is_plan)
-    synced, held = ([getattr(end, kind) for end in ends.values() if getattr(end, kind)] for kind in ("synced", "held"))
-    return RunResult(record, synced, held, stopped)
+    return RunResult(
+        record,
+        [end.synced for end in ends.values() if end.synced],
+        [end.held for end in ends.values() if end.held],
+        _stopped(ends),
+    )
+
+
+def _record_of(this: Work, ends: Mapping[str, End], stages: Stages, token: str) -> RunRecord:
+    records, read = [end.record for end in ends.values()], {"batch": this.batch.root, "inputs": this.inputs}
+    return recording.run_record(this.run, records, _stopped(ends), stages, token=token, **read)
+
+
+def _stopped(ends: Mapping[str, End]) -> dict[str, SyncError]:
+    return {connector: end.stopped for connector, end in ends.items() if end.stopped}
 
 
 def _keep(storage: Storage, record: RunRecord, report: Report, *, is_plan: bool) -> None:
