@@ -162,7 +162,7 @@ clean: ## Remove environments, builds and caches
 .venv/.ready: requirements.lock pyproject.toml
 	@echo "Setting up .venv (once; a few minutes, mostly Spark and Java)" >&2
 	@if command -v uv >/dev/null 2>&1; then \
-		uv venv --quiet --clear --python "$(PYTHON)" .venv && \
+		uv venv --quiet --clear --python "$$(command -v "$(PYTHON)")" .venv && \
 		uv pip install --quiet --python .venv --require-hashes -r requirements.lock && \
 		uv pip install --quiet --python .venv --no-deps -e . ; \
 	else \

@@ -21,8 +21,7 @@ from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
-from pyspark import TaskContext
-from pyspark.broadcast import Broadcast
+from pyspark import Broadcast, TaskContext
 from pyspark.sql import DataFrame
 
 from connectors.contract import layout
