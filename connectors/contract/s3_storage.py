@@ -58,9 +58,9 @@ class S3Storage:
             return Blob(answer["Body"].read(), answer["ETag"])
 
     def open(self, key: str) -> BinaryIO:
-        """See Storage."""
-        body = self._call("get_object", key)["Body"]
-        return io.BufferedReader(_BodyStream(body, self.uri(key)), buffer_size=1 << 20)
+        """See Storage. A stream that breaks goes on where it broke, as long as the object is the same."""
+        stream = _BodyStream(functools.partial(self._call, "get_object", key), self.uri(key))
+        return io.BufferedReader(stream, buffer_size=1 << 20)
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """See Storage."""
@@ -116,7 +116,7 @@ class S3Storage:
                 except ClientError as error:
                     if _status(error) != 409 or attempt == _CONFLICT_TRIES - 1:
                         raise
-                    time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 - jitter, not a secret
+                    _wait_after(attempt)
         raise AssertionError("unreachable")
 
 
@@ -182,25 +182,49 @@ def _was_repeated(error: BaseException | None) -> bool:
 
 
 class _BodyStream(io.RawIOBase):
-    """A boto3 response body as a raw stream, so that gzip can read it piece by piece."""
+    """An object's body as a raw stream, so that gzip can read it piece by piece."""
 
-    def __init__(self, body: Any, address: str) -> None:
-        self._body = body
-        self._address = address
+    def __init__(self, get: Callable[..., Any], address: str) -> None:
+        self._get, self._address, self._at = get, address, 0
+        answer = get()
+        self._body, self._tag = answer["Body"], answer["ETag"]
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        with _named("get_object", self._address):
-            data = self._body.read(len(buffer))
+        data = self._read(len(buffer))
+        self._at += len(data)
         buffer[: len(data)] = data
         return len(data)
+
+    def _read(self, size: int) -> bytes:
+        for attempt in range(TRIES - 1):
+            try:
+                return self._read_once(size)
+            except StorageError:
+                _wait_after(attempt)
+                self._resume()
+        return self._read_once(size)
+
+    def _read_once(self, size: int) -> bytes:
+        with _named("get_object", self._address):
+            data: bytes = self._body.read(size)
+            return data
+
+    def _resume(self) -> None:
+        """Ask for the rest. Raises ConflictError when it is the rest of something else by now."""
+        self._body.close()
+        self._body = self._get(Range=f"bytes={self._at}-", IfMatch=self._tag)["Body"]
 
     def close(self) -> None:
         """Give the connection back, also when the body was not read to its end."""
         self._body.close()
         super().close()
+
+
+def _wait_after(attempt: int) -> None:
+    time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 - jitter, not a secret
 
 
 @functools.cache

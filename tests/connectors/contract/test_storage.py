@@ -669,6 +669,34 @@ def test_f48_a_body_cut_short_is_an_error_and_never_the_object(s3, hook, read):
         read(s3)
 
 
+def cut(data: bytes, tag: str, size: int) -> tuple[int, dict[str, Any]]:
+    """A body that ends before its size."""
+    return 200, {"ETag": tag, "Body": StreamingBody(io.BytesIO(data), size)}
+
+
+def test_f48_a_stream_that_breaks_goes_on_where_it_broke(s3, hook, waits):
+    tag = s3.put("a", b"0123456789")
+    hook("before-call.s3.GetObject", Answers(cut(b"0123", tag, 10), cut(b"", tag, 6), cut(b"45", tag, 6)))
+    assert s3.open("a").read() == b"0123456789"
+    assert len(waits) == 3
+
+
+def test_f48_a_stream_that_breaks_while_the_object_is_replaced_is_no_mixture(s3, hook, waits):
+    tag = s3.put("a", b"0123456789")
+    s3.put("a", b"another one")
+    hook("before-call.s3.GetObject", Answers(cut(b"0123", tag, 10)))
+    with pytest.raises(ConflictError, match="s3://bucket/job/a is not what was read"):
+        s3.open("a").read()
+
+
+def test_f48_a_stream_that_breaks_again_and_again_is_an_error(s3, hook, waits):
+    tag = s3.put("a", b"0123456789")
+    hook("before-call.s3.GetObject", Answers(*(cut(b"", tag, 10) for _ in range(99))))
+    with pytest.raises(StorageError, match="get_object of s3://bucket/job/a failed"):
+        s3.open("a").read()
+    assert len(waits) == s3_storage.TRIES - 1
+
+
 def test_a_stream_left_early_gives_its_connection_back(s3, hook):
     body = io.BytesIO(b"1" * 100)
     hook("before-call.s3.GetObject", Answers((200, {"ETag": "tag", "Body": StreamingBody(body, 100)})))
