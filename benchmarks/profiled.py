@@ -2,7 +2,7 @@
 
     python -m benchmarks.profiled JOB_FOLDER --users 10000 --profile
 
-A stage is what a Spark worker does to the rows of a batch: parse lines, take rows from Arrow, tell users and write.
+A stage is what a Spark worker does to the rows of a batch. One in brackets is a part of the next, measured by itself.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ import pstats
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
+from itertools import islice, starmap
 from pathlib import Path
 from typing import TypeVar
 
+import orjson
 import pyarrow as pa
 from pyspark.sql.pandas.types import to_arrow_schema
 
@@ -29,48 +31,94 @@ from connectors.contract.layout import JobFolder
 from connectors.contract.local_storage import LocalStorage
 from connectors.contract.storage import open_storage
 from glue_jobs import inference, output
+from glue_jobs.collecting import collect_rarely
 from glue_jobs.config import load_config
-from glue_jobs.decorate import Catalogue, Piece
+from glue_jobs.decorate import Catalogue
 from glue_jobs.item_lines import Wanted, parse_item
-from glue_jobs.meeting import Meeting
 from glue_jobs.output import WritePlan
 from glue_jobs.proposal import JobRun, tell_plan
 from glue_jobs.schemas import BATCH_LINE, MEETING
+from glue_jobs.shortlist import Shortlister
 from glue_jobs.sources import to_rows
 from glue_jobs.state import Committed
+from glue_jobs.story import Narrator
+from glue_jobs.tell import Teller
+from glue_jobs.writers import PartWriter, SnapshotWriter
 
-_ROWS_A_BATCH = 2_000
+_USERS_AT_ONCE = 1_000
 _SHOWN = 35
 Result = TypeVar("Result")
 
 
-def stages(job: Path, users: int) -> Iterator[tuple[str, Callable[[], object]]]:
-    """The stages of a full run, each ready to be called once, in order."""
-    with newest_batch(job).open("rb") as stream:
-        lines = list(islice(stream, users))
-    shape = to_arrow_schema(BATCH_LINE)
-    read: list[pa.RecordBatch] = []
-    rows: list[Meeting] = []
-    yield "parse lines", lambda: read.extend(_parsed(lines, shape))
-    meetings = [_as_meetings(batch) for batch in read]
-    yield "rows from Arrow", lambda: rows.extend(output.rows_of(meetings))
-    catalogue = _catalogue(job)
-    with tempfile.TemporaryDirectory() as folder:
-        plan = _plan(job, LocalStorage(Path(folder)))
-        yield "tell and write", lambda: output.write_users(rows, plan, catalogue, name="00000-0")
+class Watch:
+    """Adds up what each stage takes.
+
+    Attributes:
+        took_s: Stage → seconds of CPU.
+        profiles: Stage → where it spent them; none unless asked for.
+    """
+
+    def __init__(self, *, profiles: bool = False) -> None:
+        self.took_s = defaultdict[str, float](float)
+        self.profiles = defaultdict[str, cProfile.Profile](cProfile.Profile)
+        self._is_profiled = profiles
+
+    def __call__(self, stage: str, work: Callable[[], Result]) -> Result:
+        """Do some work of a stage."""
+        began_s = time.process_time()
+        result = self.profiles[stage].runcall(work) if self._is_profiled else work()
+        self.took_s[stage] += time.process_time() - began_s
+        return result
+
+
+def full_run(job: Path, users: int, watch: Watch) -> None:
+    """What workers do in a full run, some users at a time."""
+    with newest_batch(job).open("rb") as stream, tempfile.TemporaryDirectory() as folder:
+        worker = _Worker(_plan(job, LocalStorage(Path(folder))), _catalogue(job), watch)
+        lines = islice(stream, users)
+        while some := list(islice(lines, _USERS_AT_ONCE)):
+            worker.take(some)
+        worker.close()
+
+
+class _Worker:
+    def __init__(self, plan: WritePlan, catalogue: Catalogue, watch: Watch) -> None:
+        self._watch, self._shape, self._counts = watch, to_arrow_schema(BATCH_LINE), Counter[str]()
+        self._shortlister, self._teller = Shortlister(plan.tell.lists, catalogue), Teller(plan.tell, catalogue)
+        self._parts = PartWriter(plan.storage, lambda number: f"part-{number}")
+        self._snapshot = SnapshotWriter(plan.storage, "snapshot")
+        self._narrator = Narrator(plan.alias_key, catalogue.items)
+
+    def take(self, lines: list[bytes]) -> None:
+        watch = self._watch
+        watch("(JSON alone)", lambda: _use_up(map(orjson.loads, lines)))
+        read = watch("parse lines", lambda: list(_parsed(lines, self._shape)))
+        meetings = [_as_meetings(batch) for batch in read]
+        rows = watch("rows from Arrow", lambda: list(output.rows_of(meetings)))
+        users = [(row.user_id, [row]) for row in rows if row.user_id]
+        watch("(lists)", lambda: _use_up(self._shortlister.shortlists((his for _, his in users), self._counts)))
+        tellings = watch("lists, decisions", lambda: list(self._teller.tell_all(users, self._counts)))
+        told = list(zip((user_id for user_id, _ in users), tellings, strict=True))
+        watch("records packed", lambda: _use_up(map(self._parts.write, (one.line for _, one in told if one.line))))
+        kept = [(user_id, one.kept) for user_id, one in told if one.kept]
+        watch("snapshot", lambda: _use_up(starmap(self._snapshot.write, kept)))
+        watch("story", lambda: _use_up(starmap(self._narrator.note, told)))
+
+    def close(self) -> None:
+        self._watch("records packed", self._parts.close)
+        self._watch("snapshot", self._snapshot.close)
+        self._watch("story", self._narrator.report)
+
+
+def _use_up(things: Iterable[object]) -> None:
+    deque(things, maxlen=0)
 
 
 def _parsed(lines: list[bytes], shape: pa.Schema) -> Iterator[pa.RecordBatch]:
     schema = pa.schema([("line", pa.binary()), ("file", pa.string()), ("block", pa.int64()), ("row", pa.int64())])
-    starts = range(0, len(lines), _ROWS_A_BATCH)
-    chunks = (lines[start : start + _ROWS_A_BATCH] for start in starts)
-    batches = (
-        pa.RecordBatch.from_arrays(
-            [chunk, ["job_config.json.out"] * len(chunk), [0] * len(chunk), list(range(len(chunk)))], schema=schema
-        )
-        for chunk in chunks
-    )
-    return to_rows(batches, partial(inference.batch_row, key_name="userId", keeps_scores=False), shape)
+    columns = [lines, ["job_config.json.out"] * len(lines), [0] * len(lines), list(range(len(lines)))]
+    batch = pa.RecordBatch.from_arrays(columns, schema=schema)
+    return to_rows([batch], partial(inference.batch_row, key_name="userId", keeps_scores=False), shape)
 
 
 def _as_meetings(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -91,8 +139,8 @@ def _catalogue(job: Path) -> Catalogue:
     fields = load_config(open_storage(str(job))).connectors["braze"].item_fields()
     wanted = Wanted(fields)
     with (job / METADATA).open("rb") as lines:
-        rows = [row for line in lines if (row := parse_item(line, wanted))]
-    return Catalogue(tuple(fields), {row[1]: Piece(row[2], row[3], row[4]) for row in rows})
+        items = [item for line in lines if (item := parse_item(line, wanted))]
+    return Catalogue(tuple(fields), {item.item_id: item.piece for item in items})
 
 
 def _plan(job: Path, storage: LocalStorage) -> WritePlan:
@@ -110,14 +158,13 @@ def main() -> int:
     parser.add_argument("--users", type=int, default=10_000)
     parser.add_argument("--profile", action="store_true")
     given = parser.parse_args()
-    for name, stage in stages(given.job.absolute(), given.users):
-        profile = cProfile.Profile()
-        began_s = time.process_time()
-        profile.runcall(stage) if given.profile else stage()
-        took_us = (time.process_time() - began_s) * 1e6 / given.users
-        sys.stdout.write(f"{name:16} {took_us:7.1f} us a user\n")
-        if given.profile:
-            pstats.Stats(profile, stream=sys.stdout).sort_stats("tottime").print_stats(_SHOWN)
+    collect_rarely()
+    watch = Watch(profiles=given.profile)
+    full_run(given.job.absolute(), given.users, watch)
+    for stage, took_s in watch.took_s.items():
+        sys.stdout.write(f"{stage:16} {took_s * 1e6 / given.users:7.1f} us a user\n")
+        if stage in watch.profiles:
+            pstats.Stats(watch.profiles[stage], stream=sys.stdout).sort_stats("tottime").print_stats(_SHOWN)
     return 0
 
 

@@ -135,11 +135,11 @@ def _hold(this: Work, proposal: Proposal, readings: list[GuardReading]) -> Held:
 def _items(this: Work, connector: str, committed: Committed) -> Items:
     options, lists = this.run.config.connectors[connector], this.run.config.recommendations
     items = read_items(
-        this.spark,
         this.run.storage,
         options.item_fields(),
         scored=lists.include_scores,
         shelf_from_bytes=SHELF_FROM_BYTES,
+        carry=this.spark.sparkContext.addFile,
         item_filter=item_filter.parse(lists.item_filter) if lists.item_filter else None,
     )
     if committed.pointer is not None and not this.run.is_full:

@@ -212,11 +212,15 @@ def changed_fields(
     return changed
 
 
-def item_piece(metadata: Mapping[str, Any], fields: Sequence[str]) -> Piece:
-    """An item's metadata cut to some fields, in their order; a missing value is null."""
+def item_piece(metadata: Mapping[str, Any], fields: Sequence[str], *, fits: bool | None = True) -> Piece:
+    """An item's metadata cut to some fields, in their order; a missing value is null.
+
+    Args:
+        fits: What the item filter says of it.
+    """
     values = [to_json(metadata.get(name)) for name in fields]
     tail = b"".join(map(add, _names(tuple(fields)), values))
-    return Piece(tail + b"}", b"".join(map(_value_hash, values)))
+    return Piece(tail + b"}", b"".join(map(_value_hash, values)), fits)
 
 
 @lru_cache

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from glue_jobs.decorate import Catalogue, Piece, finite, item_piece, types_of
 from glue_jobs.item_filter import ItemFilter
-from glue_jobs.lines import LineError, decoded_object, shown
+from glue_jobs.lines import LineError, decoded_object
 
 
 @dataclass(frozen=True)
@@ -49,24 +49,35 @@ class Wanted:
         return Catalogue(tuple(self.listed), pieces, scored, is_filtered=has_filter, fits_unknown=of_unknown)
 
 
-def parse_item(line: bytes, wanted: Wanted) -> tuple[Any, ...] | None:
-    """One line of item metadata as a row of ITEM without its position; None when it is blank."""
-    try:
-        data, _ = decoded_object(line)
-    except LineError as error:
-        return _broken(line, str(error))
+class ItemLine(NamedTuple):
+    """One line of item metadata, cut to what is asked of it.
+
+    Attributes:
+        types: Those of the wanted fields, as `decorate.types_of` writes them.
+        not_finite: Numbers that had to become null.
+    """
+
+    item_id: str
+    piece: Piece
+    types: str
+    not_finite: int
+
+
+def parse_item(line: bytes, wanted: Wanted) -> ItemLine | None:
+    """One line of item metadata; None when it is blank.
+
+    Raises:
+        LineError: It is no item.
+    """
+    data, _ = decoded_object(line)
     if data is None:
         return None
     item_id = data.get("id")
     if isinstance(item_id, int) and not isinstance(item_id, bool):
         item_id = str(item_id)
     if not isinstance(item_id, str) or not item_id:
-        return _broken(line, "id is missing")
+        raise LineError("id is missing")
     fields = wanted.fields
     found, not_finite = finite({name: data[name] for name in fields if name in data})
-    piece, fits = item_piece(found, wanted.listed), wanted.fits(item_id, found)
-    return ("good", item_id, piece.tail, piece.hashes, fits, types_of(found, fields), not_finite, None, None)
-
-
-def _broken(line: bytes, reason: str) -> tuple[Any, ...]:
-    return ("broken", None, None, None, None, None, 0, shown(line), reason)
+    piece = item_piece(found, wanted.listed, fits=wanted.fits(item_id, found))
+    return ItemLine(item_id, piece, types_of(found, fields), not_finite)

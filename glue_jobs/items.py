@@ -17,23 +17,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from pyspark import SparkFiles
-from pyspark.sql import DataFrame, SparkSession
 
 from connectors.contract import layout
-from connectors.contract.storage import Storage
+from connectors.contract.storage import Entry, Storage
 from glue_jobs.decorate import Catalogue, Piece, metadata_fields
 from glue_jobs.errors import ConfigError, InputError
 from glue_jobs.item_filter import ItemFilter
-from glue_jobs.item_lines import Wanted, parse_item
-from glue_jobs.lines import plain_bytes, readable_files, unpacked
-from glue_jobs.schemas import ITEM
-from glue_jobs.sources import parsed_lines
+from glue_jobs.item_lines import ItemLine, Wanted, parse_item
+from glue_jobs.lines import LineError, plain_bytes, readable_files, unpacked
 
 # Up to this many bytes of metadata as stored, the catalogue travels whole; gzip counts tenfold.
 SHELF_FROM_BYTES = 256 * 1024 * 1024
@@ -58,12 +54,12 @@ class Items:
 
 
 def read_items(
-    spark: SparkSession,
     storage: Storage,
     item_fields: Sequence[str],
     *,
     scored: bool,
     shelf_from_bytes: int,
+    carry: Callable[[str], object],
     item_filter: ItemFilter | None = None,
 ) -> Items:
     """The item metadata of a job folder, cut to the fields that records carry, and judged by the item filter.
@@ -72,6 +68,7 @@ def read_items(
         item_fields: What every item of a record carries beside its id.
         scored: Whether the first of them is the recommender's score.
         shelf_from_bytes: From this size on the catalogue is kept on a shelf.
+        carry: Brings a file, by its path, to every worker.
 
     Raises:
         ConfigError: There is no metadata, a field that no item has, or a filter that can judge no item.
@@ -83,10 +80,9 @@ def read_items(
     if not files:
         asked = "; ".join(f"{setting} asks for {', '.join(fields)}" for setting, fields in wanted.asking.items())
         raise ConfigError(f"{asked}, and {storage.root}/{layout.METADATA} holds no .json file")
-    rows = parsed_lines(spark, [storage.uri(file.key) for file in files], partial(parse_item, wanted=wanted), ITEM)
-    is_shelved = plain_bytes(files) >= shelf_from_bytes
-    tally = _Tally(wanted)
-    pieces = _shelved(spark, rows, tally) if is_shelved else _in_memory(rows, tally)
+    is_shelved, tally = plain_bytes(files) >= shelf_from_bytes, _Tally(wanted)
+    found = tally.good(_lines(storage, files))
+    pieces = _shelved(found, carry) if is_shelved else _in_memory(found)
     _check_fields(storage, files[0].key, tally)
     return Items(wanted.catalogue(pieces, scored=scored), _figures(tally, len(pieces)), tally.types(), is_shelved)
 
@@ -104,18 +100,24 @@ class _Tally:
         self.is_judged = False
         self._letters: dict[str, set[str]] = {name: set() for name in wanted.fields}
 
-    def good(self, rows: Iterable[Any]) -> Iterator[tuple[str, bytes, bytes, bool | None]]:
-        """The good rows as (item id, tail, hashes, fits); the others are counted."""
-        for row in rows:
-            if row.kind == "broken":
+    def good(self, lines: Iterable[bytes]) -> Iterator[tuple[str, Piece]]:
+        """The items of some lines; lines that are none are counted."""
+        for line in lines:
+            try:
+                item = parse_item(line, self.wanted)
+            except LineError:
                 self.counts["metadataLinesBroken"] += 1
                 continue
-            self.counts["good"] += 1
-            self.counts["metadataNotFinite"] += row.notFinite
-            self.is_judged = self.is_judged or row.fits is not None
-            for seen, letter in zip(self._letters.values(), row.types, strict=True):
-                seen.add(letter)
-            yield row.itemId, bytes(row.tail), bytes(row.hashes), row.fits
+            if item is not None:
+                self._note(item)
+                yield item.item_id, item.piece
+
+    def _note(self, item: ItemLine) -> None:
+        self.counts["good"] += 1
+        self.counts["metadataNotFinite"] += item.not_finite
+        self.is_judged = self.is_judged or item.piece.fits is not None
+        for seen, letter in zip(self._letters.values(), item.types, strict=True):
+            seen.add(letter)
 
     def is_nowhere(self, name: str) -> bool:
         """Whether no item has a field."""
@@ -136,25 +138,31 @@ def _figures(tally: _Tally | None, items: int) -> dict[str, int]:
     return {"itemsWithMetadata": items, "metadataDuplicates": counts["good"] - items if tally else 0, **figures}
 
 
-def _in_memory(rows: DataFrame, tally: _Tally) -> dict[str, Piece]:
+def _lines(storage: Storage, files: Iterable[Entry]) -> Iterator[bytes]:
+    """Every line of some files, in order."""
+    for file in sorted(files, key=lambda one: (one.key.rpartition("/")[2], one.key)):
+        with unpacked(storage, file.key) as stream:
+            yield from stream
+
+
+def _in_memory(found: Iterable[tuple[str, Piece]]) -> dict[str, Piece]:
     """All pieces. Of several lines for an item the first one wins."""
     pieces: dict[str, Piece] = {}
-    ordered = sorted(rows.collect(), key=lambda row: (row.file, row.block, row.row))
-    for item_id, tail, hashes, fits in tally.good(ordered):
-        pieces.setdefault(item_id, Piece(tail, hashes, fits))
+    for item_id, piece in found:
+        pieces.setdefault(item_id, piece)
     return pieces
 
 
-def _shelved(spark: SparkSession, rows: DataFrame, tally: _Tally) -> Shelf:
-    """All pieces in a file that every worker gets. Rows pass one partition at a time, in order."""
+def _shelved(found: Iterable[tuple[str, Piece]], carry: Callable[[str], object]) -> Shelf:
+    """All pieces in a file that every worker gets. One at a time is in memory."""
     folder = tempfile.mkdtemp(prefix="recsync-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)  # Spark hands the file out for as long as it lives
     path = Path(folder) / f"items-{uuid.uuid4().hex}.sqlite"
     with closing(sqlite3.connect(path)) as shelf, shelf:
         shelf.execute("create table items (id text primary key, tail blob, hashes blob, fits integer) without rowid")
-        ordered = rows.sort("file", "block", "row").toLocalIterator()
-        shelf.executemany("insert or ignore into items values (?, ?, ?, ?)", tally.good(ordered))
-    spark.sparkContext.addFile(str(path))
+        rows = ((item_id, piece.tail, piece.hashes, piece.fits) for item_id, piece in found)
+        shelf.executemany("insert or ignore into items values (?, ?, ?, ?)", rows)
+    carry(str(path))
     return Shelf(path.name)
 
 

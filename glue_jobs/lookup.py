@@ -11,8 +11,8 @@ from connectors.contract.storage import Storage, open_storage
 from glue_jobs.batch_lines import BatchLine, parse_batch_line
 from glue_jobs.decorate import Piece
 from glue_jobs.inputs import changed_since
-from glue_jobs.item_lines import Wanted, parse_item
-from glue_jobs.lines import counting_files, unpacked
+from glue_jobs.item_lines import ItemLine, Wanted, parse_item
+from glue_jobs.lines import LineError, counting_files, unpacked
 from glue_jobs.meeting import Meeting
 from glue_jobs.pairs import ENDINGS, Pair, pairs_of
 
@@ -157,10 +157,18 @@ def pieces_of(item_ids: Collection[str], files: RunFiles, wanted: Wanted) -> dic
     """The metadata of some items, as a run takes it: an item's first line counts."""
     found: dict[str, Piece] = {}
     for _, _, line in _lines(files.metadata if wanted.asking else ()):
-        row = parse_item(line, wanted) if _mentions(line, item_ids) else None
-        if row is not None and row[1] in item_ids:
-            found.setdefault(row[1], Piece(*row[2:5]))
+        item = _item(line, wanted) if _mentions(line, item_ids) else None
+        if item is not None and item.item_id in item_ids:
+            found.setdefault(item.item_id, item.piece)
     return found
+
+
+def _item(line: bytes, wanted: Wanted) -> ItemLine | None:
+    """The item of a line; None where it is none."""
+    try:
+        return parse_item(line, wanted)
+    except LineError:
+        return None
 
 
 def _answers(keys: Collection[str], files: Sequence[File], key_name: str) -> list[Answer]:

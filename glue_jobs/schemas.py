@@ -30,23 +30,6 @@ BATCH_LINE = T.StructType(
     ]
 )
 
-# One line of item metadata, cut to what a connector sends: `tail`, `hashes`, `fits` and `types` as in `decorate`.
-# kind: good or broken. notFinite: numbers that had to become null.
-ITEM = T.StructType(
-    [
-        T.StructField("kind", T.StringType()),
-        T.StructField("itemId", T.StringType()),
-        T.StructField("tail", T.BinaryType()),
-        T.StructField("hashes", T.BinaryType()),
-        T.StructField("fits", T.BooleanType()),
-        T.StructField("types", T.StringType()),
-        T.StructField("notFinite", T.LongType()),
-        T.StructField("text", T.StringType()),
-        T.StructField("reason", T.StringType()),
-        *POSITION,
-    ]
-)
-
 # One user of the committed snapshot, and what the destination was last told (`meeting.packed_told`).
 USER = T.StructType([T.StructField("userId", T.StringType()), T.StructField("told", T.BinaryType())])
 

@@ -11,6 +11,7 @@ from glue_jobs.errors import ConfigError, InputError
 from glue_jobs.item_filter import parse
 from glue_jobs.item_lines import Wanted, parse_item
 from glue_jobs.items import check_types, read_items
+from glue_jobs.lines import LineError
 
 FIELDS = ["name", "price"]
 WANTED = Wanted(FIELDS)
@@ -24,10 +25,22 @@ def metadata(folder, name, *lines):
     path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
 
 
-def read(spark, folder, fields=FIELDS, scored=False, shelf_from_bytes=LARGE, only=None):
-    item_filter = parse(only) if only else None
-    limits = {"scored": scored, "shelf_from_bytes": shelf_from_bytes}
-    return read_items(spark, LocalStorage(folder), fields, **limits, item_filter=item_filter)
+def read(folder, fields=FIELDS, *, scored=False, only=None, shelf=None):
+    """The items of a folder; on a shelf that `shelf`, a session, brings to its workers."""
+    return read_items(
+        LocalStorage(folder),
+        fields,
+        scored=scored,
+        shelf_from_bytes=SMALL if shelf else LARGE,
+        carry=shelf.sparkContext.addFile if shelf else pytest.fail,
+        item_filter=parse(only) if only else None,
+    )
+
+
+@pytest.fixture(params=["in memory", "on a shelf"])
+def shelf(request):
+    """Both places that a catalogue may be kept in: see `read`."""
+    return request.getfixturevalue("spark") if request.param == "on a shelf" else None
 
 
 def shown(items, item_id):
@@ -46,19 +59,19 @@ def shown(items, item_id):
     ],
 )
 def test_f08_f10_a_line_of_metadata_is_read_without_guessing(line, item_id, tail):
-    kind, found, found_tail, *_ = parse_item(line, WANTED)
-    assert (kind, found, found_tail) == ("good", item_id, tail)
+    found = parse_item(line, WANTED)
+    assert (found.item_id, found.piece.tail) == (item_id, tail)
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e400"])
 def test_f09_a_number_that_json_does_not_know_is_null(number):
-    row = parse_item(b'{"id":"1","price":%b}' % number, WANTED)
-    assert row[2] == b',"name":null,"price":null}'
+    item = parse_item(b'{"id":"1","price":%b}' % number, WANTED)
+    assert item.piece.tail == b',"name":null,"price":null}'
 
 
 def test_f09_what_became_null_is_counted():
-    assert parse_item(b'{"id":"1","price":1e400,"stock":1e400}', WANTED)[6] == 1
-    assert parse_item(b'{"id":"1","price":NaN}', WANTED)[6] == 1
+    assert parse_item(b'{"id":"1","price":1e400,"stock":1e400}', WANTED).not_finite == 1
+    assert parse_item(b'{"id":"1","price":NaN}', WANTED).not_finite == 1
 
 
 @pytest.mark.parametrize(
@@ -75,24 +88,24 @@ def test_f09_what_became_null_is_counted():
     ],
 )
 def test_f04_f05_f13_what_is_no_item_is_broken_with_a_reason(line):
-    kind, *_, reason = parse_item(line, WANTED)
-    assert (kind, bool(reason)) == ("broken", True)
+    with pytest.raises(LineError) as found:
+        parse_item(line, WANTED)
+    assert str(found.value)
 
 
 def test_f13_a_line_longer_than_any_of_ours_is_broken():
-    kind, *_, reason = parse_item(b'{"id":"1","name":"' + b"x" * (16 * 1024 * 1024) + b'"}', WANTED)
-    assert (kind, "at most" in reason) == ("broken", True)
+    with pytest.raises(LineError, match="at most"):
+        parse_item(b'{"id":"1","name":"' + b"x" * (16 * 1024 * 1024) + b'"}', WANTED)
 
 
 def test_blank_lines_are_no_items():
     assert parse_item(b" \r", WANTED) is None
 
 
-@pytest.mark.parametrize("shelf_from_bytes", [LARGE, SMALL], ids=["in memory", "on a shelf"])
-def test_of_two_lines_for_an_item_the_first_one_wins_and_all_trouble_is_counted(spark, tmp_path, shelf_from_bytes):
+def test_of_two_lines_for_an_item_the_first_one_wins_and_all_trouble_is_counted(shelf, tmp_path):
     metadata(tmp_path, "a.json", {"id": "1", "name": "first"}, '{"id":"1","price":NaN}', "{", "")
     metadata(tmp_path, "b.json.gz", {"id": "1", "name": "late"}, {"id": "2", "price": 2})
-    items = read(spark, tmp_path, shelf_from_bytes=shelf_from_bytes)
+    items = read(tmp_path, shelf=shelf)
     assert shown(items, "1") == {"itemId": "1", "name": "first", "price": None}
     assert shown(items, "2") == {"itemId": "2", "name": None, "price": 2}
     assert shown(items, "3") == {"itemId": "3", "name": None, "price": None}
@@ -103,12 +116,12 @@ def test_of_two_lines_for_an_item_the_first_one_wins_and_all_trouble_is_counted(
         "metadataLinesBroken": 1,
         "metadataNotFinite": 1,
     }
-    assert items.is_shelved == (shelf_from_bytes == SMALL)
+    assert items.is_shelved == (shelf is not None)
 
 
 def test_a_shelf_travels_to_the_workers(spark, tmp_path):
     metadata(tmp_path, "a.json", *[{"id": str(number), "name": f"n{number}"} for number in range(50)])
-    catalogue = read(spark, tmp_path, ["name"], shelf_from_bytes=SMALL).catalogue
+    catalogue = read(tmp_path, ["name"], shelf=spark).catalogue
     shared = spark.sparkContext.broadcast(catalogue)
     found = spark.sparkContext.parallelize(range(50), 4).map(lambda n: shared.value.item(str(n), None)).collect()
     assert [json.loads(item)["name"] for item in found] == [f"n{number}" for number in range(50)]
@@ -121,7 +134,7 @@ def test_a_shelf_is_gone_when_the_program_ends(spark, tmp_path, monkeypatch):
     at_exit = []
     monkeypatch.setattr(atexit, "register", lambda *call, **options: at_exit.append(partial(*call, **options)))
     metadata(tmp_path, "a.json", {"id": "1", "name": "Lamp"})
-    read(spark, tmp_path, ["name"], shelf_from_bytes=SMALL)
+    read(tmp_path, ["name"], shelf=spark)
     assert list(tmp_path.glob("tmp/*/items-*.sqlite"))
     spark.sparkContext.parallelize([1], 1).count()  # Spark takes its copy with the next task
     for call in at_exit:
@@ -129,50 +142,50 @@ def test_a_shelf_is_gone_when_the_program_ends(spark, tmp_path, monkeypatch):
     assert not list(tmp_path.glob("tmp/recsync-*"))
 
 
-def test_f12_fields_of_any_name_are_kept_apart(spark, tmp_path):
+def test_f12_fields_of_any_name_are_kept_apart(tmp_path):
     item = {"id": "1", "pos": 1, "userId": "u", "a.b": 2, "Name": "A", "name": "a", "a": {"b": 3}}
     metadata(tmp_path, "a.json", item)
     fields = ["pos", "userId", "a.b", "Name", "name"]
-    assert shown(read(spark, tmp_path, fields), "1") == {"itemId": "1", **{name: item[name] for name in fields}}
+    assert shown(read(tmp_path, fields), "1") == {"itemId": "1", **{name: item[name] for name in fields}}
 
 
-def test_scores_need_no_metadata(spark, tmp_path):
-    assert read(spark, tmp_path, ["score"], scored=True).catalogue.fields == ()
+def test_scores_need_no_metadata(tmp_path):
+    assert read(tmp_path, ["score"], scored=True).catalogue.fields == ()
 
 
-def test_fields_without_any_metadata_are_an_error_that_names_them(spark, tmp_path):
+def test_fields_without_any_metadata_are_an_error_that_names_them(tmp_path):
     with pytest.raises(ConfigError, match="asks for name, price"):
-        read(spark, tmp_path)
-    assert read(spark, tmp_path, []).counts["itemsWithMetadata"] == 0
+        read(tmp_path)
+    assert read(tmp_path, []).counts["itemsWithMetadata"] == 0
 
 
-def test_f11_a_field_that_no_item_has_is_an_error_with_the_one_that_was_meant(spark, tmp_path):
+def test_f11_a_field_that_no_item_has_is_an_error_with_the_one_that_was_meant(tmp_path):
     metadata(tmp_path, "a.json.gz", {"id": "1", "price": 1, "name": "x"})
     with pytest.raises(ConfigError, match=r"'prise' \(did you mean 'price'\?\), which no item has"):
-        read(spark, tmp_path, ["name", "prise"])
+        read(tmp_path, ["name", "prise"])
 
 
-def test_metadata_that_is_no_json_lines_is_an_error(spark, tmp_path):
+def test_metadata_that_is_no_json_lines_is_an_error(tmp_path):
     metadata(tmp_path, "a.json", "[", '  {"id": "1",', '   "name": "x"}', "]")
     with pytest.raises(InputError, match="JSON Lines"):
-        read(spark, tmp_path)
+        read(tmp_path)
 
 
-def test_f02_gzip_and_plain_files_are_known_by_their_first_bytes(spark, tmp_path):
+def test_f02_gzip_and_plain_files_are_known_by_their_first_bytes(tmp_path):
     (tmp_path / "input/item_metadata").mkdir(parents=True)
     (tmp_path / "input/item_metadata/a.json").write_bytes(gzip.compress(b'{"id":"1"}'))
     with pytest.raises(InputError, match=r"a\.json is gzip, and its name does not end in \.gz"):
-        read(spark, tmp_path)
+        read(tmp_path)
     (tmp_path / "input/item_metadata/a.json").rename(tmp_path / "input/item_metadata/b.json.gz")
     metadata(tmp_path, "c.json", {"id": "1"})
     (tmp_path / "input/item_metadata/c.json").rename(tmp_path / "input/item_metadata/c.json.gz")
     with pytest.raises(InputError, match=r"c\.json\.gz ends in \.gz, and is not gzip"):
-        read(spark, tmp_path)
+        read(tmp_path)
 
 
-def test_f11_types_are_gathered_field_by_field(spark, tmp_path):
+def test_f11_types_are_gathered_field_by_field(tmp_path):
     metadata(tmp_path, "a.json", {"id": "1", "name": "x", "price": 1}, {"id": "2", "name": None, "price": "2"})
-    assert read(spark, tmp_path).types == {"name": "s", "price": "ns"}
+    assert read(tmp_path).types == {"name": "s", "price": "ns"}
 
 
 @pytest.mark.parametrize(
@@ -202,11 +215,10 @@ STOCKED = [
 ]
 
 
-@pytest.mark.parametrize("shelf_from_bytes", [LARGE, SMALL], ids=["in memory", "on a shelf"])
 @pytest.mark.parametrize("fields", [["name"], []], ids=["with fields", "without fields"])
-def test_the_filter_judges_every_item_by_fields_that_need_not_be_listed(spark, tmp_path, fields, shelf_from_bytes):
+def test_the_filter_judges_every_item_by_fields_that_need_not_be_listed(shelf, tmp_path, fields):
     metadata(tmp_path, "a.json", *STOCKED)
-    items = read(spark, tmp_path, fields, shelf_from_bytes=shelf_from_bytes, only="stock > 0")
+    items = read(tmp_path, fields, shelf=shelf, only="stock > 0")
     assert {item_id: items.catalogue.fits(item_id) for item_id in "12345"} == {
         "1": True,
         "2": False,
@@ -219,42 +231,42 @@ def test_the_filter_judges_every_item_by_fields_that_need_not_be_listed(spark, t
     assert shown(items, "1") == {"itemId": "1", **({"name": "a"} if fields else {})}
 
 
-def test_an_item_without_metadata_is_judged_as_one_whose_fields_are_all_missing(spark, tmp_path):
+def test_an_item_without_metadata_is_judged_as_one_whose_fields_are_all_missing(tmp_path):
     metadata(tmp_path, "a.json", *STOCKED)
-    catalogue = read(spark, tmp_path, [], only="stock IS NULL OR stock > 5").catalogue
+    catalogue = read(tmp_path, [], only="stock IS NULL OR stock > 5").catalogue
     assert [catalogue.fits(item_id) for item_id in "1239"] == [False, False, True, True]
 
 
-def test_an_id_is_a_text_also_for_the_filter(spark, tmp_path):
+def test_an_id_is_a_text_also_for_the_filter(tmp_path):
     metadata(tmp_path, "a.json", *STOCKED)
-    catalogue = read(spark, tmp_path, [], only="id IN ('2', '3')").catalogue
+    catalogue = read(tmp_path, [], only="id IN ('2', '3')").catalogue
     assert [catalogue.fits(item_id) for item_id in "123"] == [False, True, True]
 
 
-def test_a_field_of_the_filter_that_no_item_has_is_an_error_with_the_one_that_was_meant(spark, tmp_path):
+def test_a_field_of_the_filter_that_no_item_has_is_an_error_with_the_one_that_was_meant(tmp_path):
     metadata(tmp_path, "a.json", *STOCKED)
     with pytest.raises(ConfigError, match=r"itemFilter asks for 'stok' \(did you mean 'stock'\?\), which no item has"):
-        read(spark, tmp_path, ["name"], only="stok > 0")
+        read(tmp_path, ["name"], only="stok > 0")
     with pytest.raises(
         ConfigError, match=r"itemMetadataFields asks for 'nam' .*; recommendations\.itemFilter asks for"
     ):
-        read(spark, tmp_path, ["nam"], only="stok > 0 OR Stock > 0")
+        read(tmp_path, ["nam"], only="stok > 0 OR Stock > 0")
     with pytest.raises(ConfigError, match=r"itemFilter asks for 'Stock'"):
-        read(spark, tmp_path, ["name"], only="Stock > 0")
+        read(tmp_path, ["name"], only="Stock > 0")
 
 
-def test_a_filter_without_any_metadata_is_an_error(spark, tmp_path):
+def test_a_filter_without_any_metadata_is_an_error(tmp_path):
     with pytest.raises(ConfigError, match=r"itemFilter asks for stock, and .* holds no \.json file"):
-        read(spark, tmp_path, [], only="stock > 0")
+        read(tmp_path, [], only="stock > 0")
 
 
-def test_a_filter_that_can_judge_no_item_is_an_error_that_shows_the_types(spark, tmp_path):
+def test_a_filter_that_can_judge_no_item_is_an_error_that_shows_the_types(tmp_path):
     metadata(tmp_path, "a.json", {"id": "1", "stock": "3"}, {"id": "2", "stock": "0", "name": None})
     with pytest.raises(ConfigError, match=r"neither yes nor no of any item.*'stock' is text, 'name' is null"):
-        read(spark, tmp_path, [], only="stock > 0 AND name <> 'x'")
+        read(tmp_path, [], only="stock > 0 AND name <> 'x'")
 
 
-def test_f09_f12_a_filter_sees_numbers_and_names_as_they_are(spark, tmp_path):
+def test_f09_f12_a_filter_sees_numbers_and_names_as_they_are(tmp_path):
     metadata(tmp_path, "a.json", '{"id":"1","a.b":5,"Name":"A","name":"a","price":NaN}', {"id": "2", "a": {"b": 5}})
-    catalogue = read(spark, tmp_path, [], only="\"a.b\" = 5 AND Name = 'A' AND name = 'a' AND price IS NULL").catalogue
+    catalogue = read(tmp_path, [], only="\"a.b\" = 5 AND Name = 'A' AND name = 'a' AND price IS NULL").catalogue
     assert (catalogue.fits("1"), catalogue.fits("2")) == (True, None)

@@ -2,9 +2,9 @@
 
 import inspect
 
-from glue_jobs.item_lines import Wanted, parse_item
+from glue_jobs.inference import batch_row
 from glue_jobs.meeting import Meeting
-from glue_jobs.schemas import BATCH_LINE, ITEM, MEETING, POSITION, USER
+from glue_jobs.schemas import BATCH_LINE, MEETING, POSITION, USER
 from glue_jobs.tables import USER_ARROW, told_of
 
 
@@ -23,6 +23,6 @@ def test_a_row_of_the_snapshot_travels_whole():
     assert set(USER.names) <= set(MEETING.names)
 
 
-def test_parsers_give_what_their_schema_says_before_the_position():
-    assert len(parse_item(b'{"id":"1"}', Wanted([]))) == len(parse_item(b"{", Wanted([]))) == len(ITEM) - len(POSITION)
-    assert BATCH_LINE.names[-len(POSITION) :] == ITEM.names[-len(POSITION) :] == [field.name for field in POSITION]
+def test_a_line_of_the_batch_gives_what_its_schema_says_before_the_position():
+    assert len(batch_row(b"{", "userId")) == len(BATCH_LINE) - len(POSITION)
+    assert BATCH_LINE.names[-len(POSITION) :] == [field.name for field in POSITION]
