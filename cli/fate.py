@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from connectors.contract.gzipped import CutError, unpacking
 from connectors.contract.manifest import PartFile, RunManifest
 from connectors.contract.receipts import Fate, Ledger, Receipt, read_receipts
 from connectors.contract.storage import NotFoundError, Storage, StorageError
@@ -63,11 +62,11 @@ def _lines_of(storage: Storage, file: PartFile, user_id: str) -> Iterator[Sent]:
     """A user's record in a part."""
     wanted = user_id.encode("utf-8", "surrogatepass")
     try:
-        with storage.open(file.key) as raw, gzip.open(raw) as lines:
+        with storage.open(file.key) as raw, unpacking(raw) as lines:
             for number, line in enumerate(lines):
                 if (wanted in line or b"\\" in line) and json.loads(line)["userId"] == user_id:
                     yield Sent(file.key, number, line)
-    except (NotFoundError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except (NotFoundError, CutError) as error:
         raise StorageError(
             f"{storage.root}/{file.key} is gone or damaged: what it told is not known any more"
         ) from error

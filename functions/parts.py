@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 
-from isal import igzip
-from isal.igzip_lib import IsalError
-
+from connectors.contract.gzipped import CutError, unpacking
 from connectors.contract.manifest import PartFile, RunManifest
 from connectors.contract.receipts import Receipt
 from connectors.contract.storage import NotFoundError, Storage
@@ -32,8 +30,6 @@ MESSAGE_BYTES = 1_000_000
 # Source: Amazon SQS API reference, SendMessage, "MessageBody".
 _ESCAPES = ((b"\xef\xbf\xbe", rb"\ufffe"), (b"\xef\xbf\xbf", rb"\uffff"))
 _BEGIN_OF_BOTH = b"\xef"
-# What a file that is cut or changed raises while it is unpacked.
-_CUT: tuple[type[Exception], ...] = (EOFError, gzip.BadGzipFile, IsalError)  # type: ignore[assignment]
 
 Ranges = Sequence[tuple[int, int]]
 
@@ -79,8 +75,7 @@ def part_messages(
     Raises:
         EnqueueError: It holds other lines than its manifest says.
     """
-    with storage.open(file.key) as raw, igzip.open(raw) as stream:  # type: ignore[no-untyped-call]
-        lines = _lines(stream, file)
+    with _lines_of(storage, file) as lines:
         at = 0
         for first, last in ranges:
             chosen = _exactly(islice(lines, first - at, last + 1 - at), last - first + 1, file)
@@ -144,12 +139,13 @@ def sendable(text: bytes) -> bytes:
     return text
 
 
-def _lines(stream: Iterable[bytes], file: PartFile) -> Iterator[bytes]:
+@contextmanager
+def _lines_of(storage: Storage, file: PartFile) -> Iterator[Iterator[bytes]]:
     """A part's lines without their ends, as a message may hold them."""
     try:
-        for line in stream:
-            yield sendable(line.rstrip(b"\n"))
-    except _CUT as error:
+        with storage.open(file.key) as packed, unpacking(packed) as stream:
+            yield (sendable(line.rstrip(b"\n")) for line in stream)
+    except CutError as error:
         raise EnqueueError(f"{file.key} cannot be unpacked ({error}); it was changed or cut") from error
 
 

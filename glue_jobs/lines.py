@@ -8,18 +8,17 @@ silence (docs/decisions/0001). So a line means the same to a run and to whoever 
 from __future__ import annotations
 
 import functools
-import gzip
 import json
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import orjson
 
 from connectors.contract import layout
+from connectors.contract.gzipped import CutError, unpacking
 from connectors.contract.storage import Entry, Storage, open_storage
 from glue_jobs.errors import ConfigError, InputError
 
@@ -219,9 +218,9 @@ def unpacked(storage: Storage, key: str) -> Iterator[BinaryIO]:
             yield raw
             return
         try:
-            with gzip.open(raw) as stream:
-                yield cast(BinaryIO, stream)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            with unpacking(raw) as stream:
+                yield stream
+        except CutError as error:
             raise InputError(f"{storage.root}/{key}: cut or damaged; write it again") from error
 
 

@@ -132,8 +132,15 @@ def propose(
     kept: Kept,
 ) -> Proposal:
     """The commit of what was written."""
-    options, ever = run.config.connectors[connector], committed.pointer.attributes if committed.pointer else ()
-    manifest = RunManifest(
+    manifest = _manifest(run, connector, committed, tell, files, counts)
+    return Proposal(committed, _pointer(run, connector, committed, tell, files, kept), manifest)
+
+
+def _manifest(
+    run: JobRun, connector: str, committed: Committed, tell: TellPlan, files: Files, counts: Mapping[str, int]
+) -> RunManifest:
+    options = run.config.connectors[connector]
+    return RunManifest(
         job=run.folder.job,
         run_id=run.run_id,
         connector=connector,
@@ -144,11 +151,15 @@ def propose(
         records_per_request=registry.connector_class(connector).limits.max_records,
         counts=dict(counts),
         files=files.parts,
-        retired=[name for name in ever if name not in options.attribute_names()],
+        retired=[name for name in _ever_written(committed) if name not in options.attribute_names()],
         digest=files.digest,
         created_at=run.now,
     )
-    pointer = Pointer(
+
+
+def _pointer(run: JobRun, connector: str, committed: Committed, tell: TellPlan, files: Files, kept: Kept) -> Pointer:
+    options = run.config.connectors[connector]
+    return Pointer(
         version=tell.version,
         run_id=run.run_id,
         manifest=layout.manifest(connector, run.run_id),
@@ -160,9 +171,13 @@ def propose(
         compare=tell.policy.compare,
         compare_first=tell.policy.k,
         item_types=dict(kept.item_types),
-        attributes=_once([*ever, *options.attribute_names(), *_marks(run.config, options)]),
+        attributes=_once([*_ever_written(committed), *options.attribute_names(), *_marks(run.config, options)]),
     )
-    return Proposal(committed, pointer, manifest)
+
+
+def _ever_written(committed: Committed) -> Sequence[str]:
+    """Every attribute that a run of this job wrote so far."""
+    return committed.pointer.attributes if committed.pointer else ()
 
 
 def _marks(config: JobConfig, options: SyncOptions) -> list[str]:

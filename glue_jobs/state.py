@@ -5,9 +5,7 @@ Plain Python over Storage. Spark reads the rows elsewhere (`snapshot`).
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -15,6 +13,7 @@ from pydantic import ValidationError
 
 from connectors.contract import layout
 from connectors.contract import storage as stores
+from connectors.contract.gzipped import unpacking
 from connectors.contract.manifest import PartFile, Pointer, RunManifest
 from connectors.contract.receipts import Fate, Ledger, read_ledger
 from connectors.contract.storage import NotFoundError, Storage
@@ -174,11 +173,11 @@ def _unconfirmed(storage: Storage, file: PartFile, ledger: Ledger) -> Iterator[t
     if ledger.is_acknowledged(file.key):
         return
     try:
-        with storage.open(file.key) as raw, gzip.open(raw, "rb") as lines:
+        with storage.open(file.key) as raw, unpacking(raw) as lines:
             for fate, line in zip(ledger.fates[file.key], lines, strict=True):
                 if fate != Fate.DELIVERED:
                     yield json.loads(line)["userId"], fate
-    except (NotFoundError, EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
+    except (NotFoundError, ValueError) as error:
         raise StateError(
             f"{storage.root}/{file.key} cannot be read, and not all of it was delivered; {REPAIR}"
         ) from error
