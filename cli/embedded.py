@@ -20,8 +20,9 @@ from connectors.contract.manifest import PartFile, RunManifest
 from connectors.contract.receipts import Fate, read_ledger
 from connectors.contract.storage import Storage, open_storage
 from functions.calls import Pause, Send
-from functions.deliver import Received, Settlement, deliver
+from functions.deliver import Settlement, deliver
 from functions.enqueue import enqueue_lines
+from functions.intake import Received
 from functions.newest import Newest
 from functions.parts import Ranges
 

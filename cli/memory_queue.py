@@ -7,7 +7,7 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 
-from functions.deliver import Received
+from functions.intake import Received
 
 
 class MemoryQueue:

@@ -15,44 +15,24 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import Any
 
-from pydantic import ValidationError
-
-from connectors.base import Connector, Outcome, Reply, Request, SyncOptions, Verdict
-from connectors.contract import layout
+from connectors.base import Connector, Outcome, Reply, Request, Verdict
 from connectors.contract.health import note_failure, note_success, read_health
-from connectors.contract.manifest import Message, RunManifest
 from connectors.contract.receipts import Receipt, write_receipts
-from connectors.contract.records import SyncRecord
-from connectors.contract.storage import NotFoundError, Storage, StorageError
+from connectors.contract.storage import StorageError
 from connectors.contract.wire import NewerFormatError
 from functions.calls import SUPERSEDED, Connect, Pause, Send, Told, call
 from functions.enqueue import Queue, Sleep, send_all
+from functions.intake import OpenFolder, PoisonError, Received, Run, Work, open_run, work_of
 from functions.newest import Newest
 from functions.parts import sendable
-from functions.reading import read_message, read_record
 from functions.settling import LONGEST_WAIT_S, receipt_of_all, receipts_of, rest_of, wait_s
-
-OpenFolder: TypeAlias = Callable[[str], Storage]
 
 # SQS delays a new message by at most this.
 # Source: Amazon SQS API reference, SendMessage, "DelaySeconds".
 _LONGEST_DELAY_S = 900
 _CIRCUIT_JITTER_S = 15.0
-
-
-@dataclass(frozen=True)
-class Received:
-    """A message as the queue gave it.
-
-    Attributes:
-        receives: How often the queue has handed it out, this time included.
-    """
-
-    message_id: str
-    body: str
-    receives: int = 1
 
 
 @dataclass
@@ -81,25 +61,6 @@ class Settlement:
     warnings: Counter[str] = field(default_factory=Counter)
     refused: str = ""
     left_alone: str = ""
-
-
-@dataclass(frozen=True)
-class Run:
-    """What is the same for all messages of a run."""
-
-    storage: Storage
-    manifest: RunManifest
-    options: SyncOptions
-
-
-@dataclass(frozen=True)
-class _Work:
-    """A message that can be read, and its records."""
-
-    received: Received
-    message: Message
-    records: Sequence[SyncRecord]
-    run: Run
 
 
 @dataclass(frozen=True)
@@ -142,9 +103,9 @@ def deliver(
     """
     settlement, means = Settlement(), _Means(connect, send, queue, newest, pause, now, sleep, concurrency)
     connector = connect(False)
-    run_of = functools.cache(functools.partial(_open_run, connector, open_folder))
+    run_of = functools.cache(functools.partial(open_run, connector, open_folder))
     works = [work for received in batch if (work := _read(received, connector, run_of, settlement))]
-    by_folder: dict[str, list[_Work]] = defaultdict(list)
+    by_folder: dict[str, list[Work]] = defaultdict(list)
     for work in works:
         by_folder[work.run.storage.root].append(work)
     for group in by_folder.values():
@@ -155,18 +116,13 @@ def deliver(
     return settlement
 
 
-class _PoisonError(Exception):
-    """A message that nobody can ever read; its text is the code of the reason."""
-
-
 def _read(
     received: Received, connector: Connector, run_of: Callable[[str], Run], settlement: Settlement
-) -> _Work | None:
+) -> Work | None:
     """The message, read; None when it is poison or has to wait, which the settlement then says."""
     try:
-        message, records = _parsed(received.body, connector)
-        return _Work(received, message, records, run_of(message.manifest))
-    except _PoisonError as error:
+        return work_of(received, connector, run_of)
+    except PoisonError as error:
         settlement.poison[received.message_id] = str(error)
     except (NewerFormatError, StorageError) as error:
         is_newer = isinstance(error, NewerFormatError)
@@ -175,38 +131,7 @@ def _read(
     return None
 
 
-def _parsed(body: str, connector: Connector) -> tuple[Message, Sequence[SyncRecord]]:
-    """A message and its records. Raises _PoisonError, and NewerFormatError for one that a newer release can read."""
-    try:
-        message = read_message(body)
-    except ValidationError as error:
-        is_json = error.errors(include_input=False, include_url=False)[0]["type"] != "json_invalid"
-        raise _PoisonError("not_a_message" if is_json else "not_json") from error
-    if message.connector != connector.name:
-        raise _PoisonError("wrong_connector")
-    if message.last_line - message.first_line + 1 != len(message.lines):
-        raise _PoisonError("wrong_range")
-    try:
-        return message, [read_record(line) for line in message.lines]
-    except ValidationError as error:
-        raise _PoisonError("not_a_record") from error
-
-
-def _open_run(connector: Connector, open_folder: OpenFolder, address: str) -> Run:
-    try:
-        folder, key = layout.split_manifest_uri(address)
-        storage = open_folder(folder.root)
-        manifest = RunManifest.model_validate_json(storage.get(key).data)
-        return Run(storage, manifest, connector.options_model.model_validate(manifest.options))
-    except NotFoundError as error:
-        raise _PoisonError("manifest_gone") from error
-    except layout.LayoutError as error:
-        raise _PoisonError("not_a_manifest") from error
-    except ValidationError as error:
-        raise _PoisonError("manifest_unreadable") from error
-
-
-def _without_superseded(group: Sequence[_Work], newest: Newest, at: datetime, settlement: Settlement) -> list[_Work]:
+def _without_superseded(group: Sequence[Work], newest: Newest, at: datetime, settlement: Settlement) -> list[Work]:
     """The messages of the newest run. Older ones get their receipt: an older value never follows a newer one."""
     version = newest.version(group[0].run.storage, group[0].message.connector)
     old = [work for work in group if work.message.version < version]
@@ -216,7 +141,7 @@ def _without_superseded(group: Sequence[_Work], newest: Newest, at: datetime, se
     return [work for work in group if work.message.version >= version]
 
 
-def _deliver_group(group: Sequence[_Work], means: _Means, settlement: Settlement) -> None:
+def _deliver_group(group: Sequence[Work], means: _Means, settlement: Settlement) -> None:
     """Deliver the messages of one job folder, as far as the circuit lets them."""
     if not group:
         return
@@ -242,11 +167,11 @@ def _deliver_group(group: Sequence[_Work], means: _Means, settlement: Settlement
         _settle_all(rest, _tell_all(rest, means), means, settlement)
 
 
-def _tell_all(group: Sequence[_Work], means: _Means) -> list[Told]:
+def _tell_all(group: Sequence[Work], means: _Means) -> list[Told]:
     """What became of each message. Once one hears that our settings are refused, no other asks."""
     refusals: list[str] = []
 
-    def one(work: _Work) -> Told:
+    def one(work: Work) -> Told:
         if refusals:
             outcome = Outcome(Verdict.RETRY, "refused_settings")
             return Told([outcome] * len(work.records), requests=0, refused=refusals[0])
@@ -259,7 +184,7 @@ def _tell_all(group: Sequence[_Work], means: _Means) -> list[Told]:
         return list(pool.map(one, group))
 
 
-def _while_newest(work: _Work, means: _Means) -> Send:
+def _while_newest(work: Work, means: _Means) -> Send:
     """Sends no more once a newer run is published: a batch may take longer than that takes to happen."""
 
     def send(request: Request) -> Reply:
@@ -279,7 +204,7 @@ def _trouble(told: Sequence[Told]) -> str:
     return reasons.most_common(1)[0][0] if is_failing and reasons else ""
 
 
-def _leave_alone(group: Iterable[_Work], closed_s: float, settlement: Settlement) -> None:
+def _leave_alone(group: Iterable[Work], closed_s: float, settlement: Settlement) -> None:
     """No call is made; the messages come again when the circuit may be probed."""
     for work in group:
         jitter = random.uniform(0, _CIRCUIT_JITTER_S)  # noqa: S311 - jitter, not a secret
@@ -288,7 +213,7 @@ def _leave_alone(group: Iterable[_Work], closed_s: float, settlement: Settlement
         settlement.counts[Verdict.RETRY.value] += len(work.records)
 
 
-def _settle_all(group: Sequence[_Work], told: Sequence[Told], means: _Means, settlement: Settlement) -> None:
+def _settle_all(group: Sequence[Work], told: Sequence[Told], means: _Means, settlement: Settlement) -> None:
     """Receipts for what is settled, then the rest back to the queue; in this order nothing is lost."""
     at = means.now()
     pairs = list(zip(group, told, strict=True))
@@ -304,7 +229,7 @@ def _settle_all(group: Sequence[_Work], told: Sequence[Told], means: _Means, set
             settlement.untried.update([] if one.requests else [work.received.message_id])
 
 
-def _counts(work: _Work, told: Told) -> Counter[str]:
+def _counts(work: Work, told: Told) -> Counter[str]:
     """The figures of one message; those that are 0 are left out."""
     counts = Counter(outcome.verdict.value for outcome in told.outcomes)
     is_repeat = told.requests and (work.received.receives > 1 or work.message.attempt > 1)
@@ -312,7 +237,7 @@ def _counts(work: _Work, told: Told) -> Counter[str]:
     return +(counts + Counter(requests=told.requests, unanswered=told.unanswered, repeated=repeated))
 
 
-def _gave_back(work: _Work, told: Told, means: _Means) -> bool:
+def _gave_back(work: Work, told: Told, means: _Means) -> bool:
     """Send the unsettled rest as messages of its own; False leaves the whole message to come again."""
     bodies = [sendable(message.to_json().encode()) for message in rest_of(work.message, told.outcomes)]
     retries = [outcome for outcome in told.outcomes if outcome.verdict is Verdict.RETRY]
@@ -324,7 +249,7 @@ def _gave_back(work: _Work, told: Told, means: _Means) -> bool:
     return True
 
 
-def _write(works: Iterable[_Work], receipts: Iterable[Receipt]) -> None:
+def _write(works: Iterable[Work], receipts: Iterable[Receipt]) -> None:
     """One object a run and call, under a name that nothing else has. The n-th receipt is the n-th work's."""
     by_run: dict[str, list[Receipt]] = defaultdict(list)
     runs: dict[str, Run] = {}

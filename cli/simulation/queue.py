@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from cli.simulation.world import World
-from functions.deliver import Received
+from functions.intake import Received
 
 
 @dataclass

@@ -27,8 +27,8 @@ from connectors.http import Sender
 from connectors.webhook.connector import WebhookConnector
 from functions import deliver as delivery
 from functions.calls import Pause
-from functions.deliver import Received
 from functions.enqueue import enqueue_part
+from functions.intake import Received
 from functions.newest import Newest
 from functions.settling import receipts_of, wait_s
 
