@@ -34,7 +34,7 @@ from glue_jobs import inference, output
 from glue_jobs.collecting import collect_rarely
 from glue_jobs.config import load_config
 from glue_jobs.decorate import Catalogue
-from glue_jobs.item_lines import Wanted, parse_item
+from glue_jobs.item_lines import parse_item, wanted_by
 from glue_jobs.output import WritePlan
 from glue_jobs.proposal import JobRun, tell_plan
 from glue_jobs.schemas import BATCH_LINE, MEETING
@@ -136,11 +136,10 @@ def _as_meetings(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _catalogue(job: Path) -> Catalogue:
-    fields = load_config(open_storage(str(job))).connectors["braze"].item_fields()
-    wanted = Wanted(fields)
+    wanted = wanted_by(load_config(open_storage(str(job))), "braze")
     with (job / METADATA).open("rb") as lines:
         items = [item for line in lines if (item := parse_item(line, wanted))]
-    return Catalogue(tuple(fields), {item.item_id: item.piece for item in items})
+    return wanted.catalogue({item.item_id: item.piece for item in items})
 
 
 def _plan(job: Path, storage: LocalStorage) -> WritePlan:

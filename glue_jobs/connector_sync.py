@@ -12,11 +12,12 @@ from pyspark.sql import functions as F  # noqa: N812 - the field's own short nam
 from connectors.contract import layout
 from connectors.contract.held import GuardReading, Held, hold, let_go, newest_held
 from connectors.contract.run_record import ConnectorRecord
-from glue_jobs import item_filter, output, recording, state
+from glue_jobs import output, recording, state
 from glue_jobs.attribute import meet, unmatched_items
 from glue_jobs.decorate import Catalogue
 from glue_jobs.errors import NoInputError, SyncError
 from glue_jobs.guards import RunNumbers, breached, read_guards
+from glue_jobs.item_lines import wanted_by
 from glue_jobs.items import SHELF_FROM_BYTES, Items, check_types, read_items
 from glue_jobs.output import WritePlan
 from glue_jobs.parting import Parting, files_of_parts, parting_of
@@ -133,14 +134,11 @@ def _hold(this: Work, proposal: Proposal, readings: list[GuardReading]) -> Held:
 
 
 def _items(this: Work, connector: str, committed: Committed) -> Items:
-    options, lists = this.run.config.connectors[connector], this.run.config.recommendations
     items = read_items(
         this.run.storage,
-        options.item_fields(),
-        scored=lists.include_scores,
+        wanted_by(this.run.config, connector),
         shelf_from_bytes=SHELF_FROM_BYTES,
         carry=this.spark.sparkContext.addFile,
-        item_filter=item_filter.parse(lists.item_filter) if lists.item_filter else None,
     )
     if committed.pointer is not None and not this.run.is_full:
         check_types(committed.pointer.item_types, items.types)

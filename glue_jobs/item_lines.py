@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from glue_jobs.decorate import Catalogue, Piece, finite, item_piece, types_of
-from glue_jobs.item_filter import ItemFilter
+from glue_jobs.config import JobConfig
+from glue_jobs.decorate import Catalogue, Piece, finite, item_piece, metadata_fields, types_of
+from glue_jobs.item_filter import ItemFilter, parse
 from glue_jobs.lines import LineError, decoded_object
 
 
@@ -18,10 +19,12 @@ class Wanted:
 
     Attributes:
         listed: The fields that records carry.
+        scored: Whether an item's record carries the recommender's score, too.
     """
 
     listed: Sequence[str]
     item_filter: ItemFilter | None = None
+    scored: bool = False
 
     @property
     def filtered(self) -> Sequence[str]:
@@ -43,10 +46,17 @@ class Wanted:
         """What the filter says of an item. An id is a text, also where it came as a number."""
         return self.item_filter.fits({**metadata, "id": item_id}) if self.item_filter else True
 
-    def catalogue(self, pieces: Mapping[str, Piece], *, scored: bool) -> Catalogue:
+    def catalogue(self, pieces: Mapping[str, Piece]) -> Catalogue:
         """The items that were read, as records take them."""
         has_filter, of_unknown = self.item_filter is not None, self.item_filter.fits({}) if self.item_filter else True
-        return Catalogue(tuple(self.listed), pieces, scored, is_filtered=has_filter, fits_unknown=of_unknown)
+        return Catalogue(tuple(self.listed), pieces, self.scored, is_filtered=has_filter, fits_unknown=of_unknown)
+
+
+def wanted_by(config: JobConfig, connector: str) -> Wanted:
+    """What a connector's records ask."""
+    lists, item_fields = config.recommendations, config.connectors[connector].item_fields()
+    only = parse(lists.item_filter) if lists.item_filter else None
+    return Wanted(metadata_fields(item_fields, scored=lists.include_scores), only, lists.include_scores)
 
 
 class ItemLine(NamedTuple):

@@ -25,9 +25,8 @@ from pyspark import SparkFiles
 
 from connectors.contract import layout
 from connectors.contract.storage import Entry, Storage
-from glue_jobs.decorate import Catalogue, Piece, metadata_fields
+from glue_jobs.decorate import Catalogue, Piece
 from glue_jobs.errors import ConfigError, InputError
-from glue_jobs.item_filter import ItemFilter
 from glue_jobs.item_lines import ItemLine, Wanted, parse_item
 from glue_jobs.lines import LineError, plain_bytes, readable_files, unpacked
 
@@ -53,29 +52,18 @@ class Items:
     is_shelved: bool = False
 
 
-def read_items(
-    storage: Storage,
-    item_fields: Sequence[str],
-    *,
-    scored: bool,
-    shelf_from_bytes: int,
-    carry: Callable[[str], object],
-    item_filter: ItemFilter | None = None,
-) -> Items:
+def read_items(storage: Storage, wanted: Wanted, *, shelf_from_bytes: int, carry: Callable[[str], object]) -> Items:
     """The item metadata of a job folder, cut to the fields that records carry, and judged by the item filter.
 
     Args:
-        item_fields: What every item of a record carries beside its id.
-        scored: Whether the first of them is the recommender's score.
         shelf_from_bytes: From this size on the catalogue is kept on a shelf.
         carry: Brings a file, by its path, to every worker.
 
     Raises:
         ConfigError: There is no metadata, a field that no item has, or a filter that can judge no item.
     """
-    wanted = Wanted(metadata_fields(item_fields, scored=scored), item_filter)
     if not wanted.asking:
-        return Items(Catalogue((), scored=scored), _figures(None, 0))
+        return Items(wanted.catalogue({}), _figures(None, 0))
     files = readable_files(storage, layout.METADATA, (".json", ".json.gz"))
     if not files:
         asked = "; ".join(f"{setting} asks for {', '.join(fields)}" for setting, fields in wanted.asking.items())
@@ -84,7 +72,7 @@ def read_items(
     found = tally.good(_lines(storage, files))
     pieces = _shelved(found, carry) if is_shelved else _in_memory(found)
     _check_fields(storage, files[0].key, tally)
-    return Items(wanted.catalogue(pieces, scored=scored), _figures(tally, len(pieces)), tally.types(), is_shelved)
+    return Items(wanted.catalogue(pieces), _figures(tally, len(pieces)), tally.types(), is_shelved)
 
 
 class _Tally:

@@ -18,10 +18,9 @@ from connectors import registry
 from connectors.contract import layout
 from connectors.contract.manifest import Pointer, RunManifest
 from connectors.contract.storage import NotFoundError, Storage
-from glue_jobs import item_filter, state
-from glue_jobs.decorate import metadata_fields
+from glue_jobs import state
 from glue_jobs.delta import Told, Verdict
-from glue_jobs.item_lines import Wanted
+from glue_jobs.item_lines import wanted_by
 from glue_jobs.lookup import RunFiles, UserInput, pieces_of
 from glue_jobs.meeting import of_told
 from glue_jobs.proposal import JobRun, settings_digest, tell_plan
@@ -170,15 +169,11 @@ def retell(
     Raises:
         StateError: What became of the version before cannot be read.
     """
-    lists = run.config.recommendations
-    wanted = Wanted(
-        metadata_fields(run.config.connectors[connector].item_fields(), scored=lists.include_scores),
-        item_filter.parse(lists.item_filter) if lists.item_filter else None,
-    )
-    items = {item for one in found.meetings for item in one.item_ids or ()} | set(lists.fallback)
+    wanted, fallback = wanted_by(run.config, connector), run.config.recommendations.fallback
+    items = {item for one in found.meetings for item in one.item_ids or ()} | set(fallback)
     pieces = pieces_of(items, files, wanted)
     known = _known_items(run, connector, before.committed.pointer)
-    catalogue = replace(wanted.catalogue(pieces, scored=lists.include_scores), known=known)
+    catalogue = replace(wanted.catalogue(pieces), known=known)
     plan = tell_plan(run, connector, before.committed)
     told = [of_told(user_id, before.told)] if before.told else []
     telling = Teller(plan, catalogue).tell(user_id, [*found.meetings, *told], Counter())

@@ -7,9 +7,10 @@ from functools import partial
 import pytest
 
 from connectors.contract.local_storage import LocalStorage
+from glue_jobs.config import parse_config
 from glue_jobs.errors import ConfigError, InputError
 from glue_jobs.item_filter import parse
-from glue_jobs.item_lines import Wanted, parse_item
+from glue_jobs.item_lines import Wanted, parse_item, wanted_by
 from glue_jobs.items import check_types, read_items
 from glue_jobs.lines import LineError
 
@@ -25,15 +26,13 @@ def metadata(folder, name, *lines):
     path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
 
 
-def read(folder, fields=FIELDS, *, scored=False, only=None, shelf=None):
+def read(folder, fields=FIELDS, *, only=None, shelf=None):
     """The items of a folder; on a shelf that `shelf`, a session, brings to its workers."""
     return read_items(
         LocalStorage(folder),
-        fields,
-        scored=scored,
+        Wanted(fields, parse(only) if only else None),
         shelf_from_bytes=SMALL if shelf else LARGE,
         carry=shelf.sparkContext.addFile if shelf else pytest.fail,
-        item_filter=parse(only) if only else None,
     )
 
 
@@ -150,7 +149,10 @@ def test_f12_fields_of_any_name_are_kept_apart(tmp_path):
 
 
 def test_scores_need_no_metadata(tmp_path):
-    assert read(tmp_path, ["score"], scored=True).catalogue.fields == ()
+    settings = {"version": 1, "batchInferencePath": "b", "connectors": {"braze": {}}}
+    wanted = wanted_by(parse_config({**settings, "recommendations": {"includeScores": True}}), "braze")
+    items = read_items(LocalStorage(tmp_path), wanted, shelf_from_bytes=LARGE, carry=pytest.fail)
+    assert (items.catalogue.scored, items.catalogue.fields) == (True, ())
 
 
 def test_fields_without_any_metadata_are_an_error_that_names_them(tmp_path):
