@@ -134,9 +134,12 @@ def _hold(this: Work, proposal: Proposal, readings: list[GuardReading]) -> Held:
 
 
 def _items(this: Work, connector: str, committed: Committed) -> Items:
+    wanted = wanted_by(this.run.config, connector)
+    if wanted.asking:
+        this.report(f"{connector}: reading the item metadata")
     items = read_items(
         this.run.storage,
-        wanted_by(this.run.config, connector),
+        wanted,
         shelf_from_bytes=SHELF_FROM_BYTES,
         carry=this.spark.sparkContext.addFile,
     )
@@ -154,7 +157,7 @@ def _proposal(
     told_there = files_of_parts(committed.pointer) if parting.is_as_before else {}
     told_elsewhere = None if parting.is_as_before else read_snapshot(this.spark, run.storage, committed)
     plan = WritePlan(run.storage, connector, run.run_id, saves, tell, this.alias_key, told=told_there)
-    this.report(f"{connector}: comparing with version {committed.version or 'none'} and writing")
+    this.report(f"{connector}: reading the batch, comparing with version {committed.version or 'none'}, writing")
     meetings = meet(rows, told_elsewhere, parting.number)
     written = output.write(meetings, plan, this.spark.sparkContext.broadcast(_catalogue(this, committed, items)))
     files, counts = written.settled()

@@ -131,7 +131,7 @@ def _ends(this: Work) -> dict[str, End]:
 def _read(this: Work) -> tuple[DataFrame, Callable[[], object]]:
     """Today's MEETING rows, and what to call when they were read for the last time."""
     keys = [entry.key for entry in this.files]
-    this.report(f"reading {len(keys)} file(s) of batch inference in {this.batch.root}/{keys[0].rpartition('/')[0]}")
+    this.report(f"found {len(keys)} file(s) of batch inference in {this.batch.root}/{keys[0].rpartition('/')[0]}")
     uris, keeps_scores = [this.batch.uri(key) for key in keys], this.run.config.recommendations.needs_scores
     if this.run.folder.job_type == "user_personalization":
         rows = _and_exclusions(
@@ -151,7 +151,7 @@ def _and_exclusions(this: Work, rows: DataFrame) -> DataFrame:
     if this.excluded is None:
         return rows
     storage, files = this.excluded
-    this.report(f"reading {len(files)} file(s) of items that single users do not get in {storage.root}")
+    this.report(f"found {len(files)} file(s) of items that single users do not get in {storage.root}")
     pairs = read_exclusions(this.spark, storage, [entry.key for entry in files])
     return rows.unionByName(items_not_for_users(pairs))
 

@@ -148,7 +148,7 @@ def a_run(*parts: ConnectorRecord, days: int = 0, **fields: Any) -> RunRecord:
         "batch": "s3://bucket/batch/for-you",
         "inputs": [InputObject(root="s3://bucket/batch/for-you", key="a.out", mark="m")],
         "connectors": list(parts),
-        "stages": [Stage(name="reading 1 file(s) of batch inference", seconds=20.5), Stage(name="writing", seconds=9)],
+        "stages": [Stage(name="braze: reading the item metadata", seconds=20.5), Stage(name="writing", seconds=9)],
     }
     return RunRecord(**(plain | fields))
 

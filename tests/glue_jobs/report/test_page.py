@@ -171,7 +171,7 @@ def test_the_funnel_tells_all_five_numbers(page):
         "1 request, less than a minute at the destination's own rate, 48 units billed.",
         "Sent : 4 in this run; the 3 runs before: median 4, most 4",
         "20 Nov 04:00 committed 4 3 1 19 Nov 04:00 held (4) (3) (1) 18 Nov 04:00 stopped \u2013 \u2013 \u2013",
-        "reading 1 file(s) of batch inference 20 s",
+        "braze: reading the item metadata 20 s",
         "s3://bucket/batch/for-you/a.out",
         "Fields that differ",
         "Items that fewer people get",
