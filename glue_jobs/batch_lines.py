@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
-from glue_jobs.lines import LineError, decoded_object
+from glue_jobs.lines import LineError, decoded_object, id_of, is_text
 
 _NUMBERS = frozenset({int, float})
 # The reason of a good line in which a key stood twice.
@@ -47,22 +47,11 @@ def parse_batch_line(line: bytes, key_name: str, *, keeps_scores: bool = True) -
     if data is None:
         return None
     query = data.get("input")
-    key = _id(query.get(key_name)) if isinstance(query, dict) else None
+    key = id_of(query.get(key_name)) if isinstance(query, dict) else None
     if key is None:
         return BatchLine("broken", reason=f"input.{key_name} is missing")
     answer = _answer(key, data, keeps_scores=keeps_scores)
     return answer._replace(reason=REPEATED_KEY) if repeated and answer.kind == "good" else answer
-
-
-def _id(value: Any) -> str | None:
-    """An id as text; None for what is none. Python's integers keep every digit; half a surrogate pair is no text."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value if isinstance(value, str) and value and _is_text(value) else None
-
-
-def _is_text(value: str) -> bool:
-    return value.isascii() or value == value.encode("utf-8", "replace").decode()
 
 
 def _answer(key: str, data: dict[str, Any], *, keeps_scores: bool) -> BatchLine:
@@ -82,10 +71,10 @@ def _answer(key: str, data: dict[str, Any], *, keeps_scores: bool) -> BatchLine:
 def _ids(items: list[Any]) -> Sequence[str | None]:
     """Ids as texts; nearly always they are."""
     try:
-        is_plain = "" not in items and _is_text("".join(items))
+        is_plain = "" not in items and is_text("".join(items))
     except TypeError:  # some are no texts
         is_plain = False
-    return items if is_plain else [_id(item) for item in items]
+    return items if is_plain else [id_of(item) for item in items]
 
 
 def _scores(raw: Any, length: int) -> list[float] | None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from glue_jobs.config import JobConfig
 from glue_jobs.decorate import Catalogue, Piece, finite, item_piece, metadata_fields, types_of
 from glue_jobs.item_filter import ItemFilter, parse
-from glue_jobs.lines import LineError, decoded_object
+from glue_jobs.lines import LineError, decoded_object, id_of
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,9 @@ def parse_item(line: bytes, wanted: Wanted) -> ItemLine | None:
     data, _ = decoded_object(line)
     if data is None:
         return None
-    item_id = data.get("id")
-    if isinstance(item_id, int) and not isinstance(item_id, bool):
-        item_id = str(item_id)
-    if not isinstance(item_id, str) or not item_id:
-        raise LineError("id is missing")
+    item_id = id_of(data.get("id"))
+    if item_id is None:
+        raise LineError("id is missing, or is none")
     fields = wanted.fields
     found, not_finite = finite({name: data[name] for name in fields if name in data})
     piece = item_piece(found, wanted.listed, fits=wanted.fits(item_id, found))

@@ -132,6 +132,18 @@ def _is_deep(data: dict[str, Any]) -> bool:
     return True
 
 
+def id_of(value: Any) -> str | None:
+    """An id as text; None for what is none. Python's integers keep every digit; half a surrogate pair is no text."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) and value and is_text(value) else None
+
+
+def is_text(value: str) -> bool:
+    """Whether a text can be written in UTF-8."""
+    return value.isascii() or value == value.encode("utf-8", "replace").decode()
+
+
 def input_folder(address: str, job_folder: Storage, setting: str) -> Storage:
     """A folder that a setting names.
 

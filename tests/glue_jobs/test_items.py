@@ -82,6 +82,8 @@ def test_f09_what_became_null_is_counted():
         b'{"id":null}',
         b'{"id":true}',
         b'{"id":"\xff"}',
+        rb'{"id":"\ud800"}',
+        b'{"id":""}',
         b'{"id":"1"}{"id":"2"}',
         b'{"id":"1","name":' + b"[" * 100_000,
     ],
