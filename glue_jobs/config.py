@@ -191,7 +191,8 @@ def load_config(storage: Storage) -> JobConfig:
         raise ConfigError(f"{storage.root}/{layout.CONFIG} is not there; put the job's settings in it") from error
     try:
         raw = json.loads(data)
-    except ValueError as error:
+        json.dumps(raw, ensure_ascii=False).encode()  # half a surrogate pair is no text
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{storage.root}/{layout.CONFIG} is not JSON: {error}") from error
     return parse_config(raw)
 

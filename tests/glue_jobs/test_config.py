@@ -293,3 +293,10 @@ def test_a_file_is_read_as_it_stands(tmp_path):
 )
 def test_scores_are_needed_where_a_rule_asks_for_them(rules, needs):
     assert parse_config(with_rules(**rules)).recommendations.needs_scores is needs
+
+
+@pytest.mark.parametrize("text", [b"{", b"\xff", rb'{"version": 1, "\ud800": 1}', b"[" * 100_000])
+def test_a_file_that_is_no_json_in_utf8_is_named(tmp_path, text):
+    (tmp_path / "config.json").write_bytes(text)
+    with pytest.raises(ConfigError, match=r"config\.json is not JSON"):
+        load_config(LocalStorage(tmp_path))
