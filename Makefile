@@ -19,8 +19,8 @@ PYTEST   = -m pytest -n $(WORKERS) --dist loadfile
 test: .venv/.ready ## Run all tests
 	$(BIN)/python $(PYTEST)
 
-test-glue6: .tools/glue6/.ready ## Run the job's tests on the other runtime: Spark 4.1 and Python 3.13, as in Glue 6.0
-	.tools/glue6/bin/python $(PYTEST) tests/glue_jobs tests/model tests/faults
+test-glue6: .tools/glue6/.ready ## Run all tests on the other runtime: Spark 4.1 and Python 3.13, as in Glue 6.0
+	.tools/glue6/bin/python $(PYTEST)
 
 faults: .venv/.ready ## Run the tests of the fault matrix; FULL=1 with its large counts (an hour)
 	RECSYNC_FULL=$(FULL) $(BIN)/python -m pytest -k test_f

@@ -15,6 +15,7 @@ from typing import Protocol
 from cli.memory_queue import MemoryQueue
 from connectors.base import Connector
 from connectors.contract import layout
+from connectors.contract.documents import read_document
 from connectors.contract.health import note_success
 from connectors.contract.manifest import PartFile, RunManifest
 from connectors.contract.receipts import Fate, read_ledger
@@ -69,7 +70,7 @@ def published(storage: Storage, connector: str) -> list[tuple[str, RunManifest]]
     """A connector's published runs as (key of the manifest, manifest), oldest first."""
     keys = [entry.key for entry in storage.list(f"output/{connector}/")]
     runs = [
-        (key, RunManifest.model_validate_json(storage.get(key).data))
+        (key, read_document(storage, key, RunManifest))
         for key in keys
         if layout.connector_of_manifest(key) == connector
     ]

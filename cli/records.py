@@ -5,13 +5,11 @@ from __future__ import annotations
 import shlex
 from datetime import datetime, timedelta
 
-from pydantic import ValidationError
-
 from cli.run import UsageError
 from connectors.contract import layout
 from connectors.contract.layout import LayoutError
 from connectors.contract.run_record import RunRecord, read_record, run_ids
-from connectors.contract.storage import Storage, StorageError
+from connectors.contract.storage import Storage
 
 # The clocks of AWS are not one clock.
 _APART = timedelta(minutes=1)
@@ -31,7 +29,7 @@ def record_of(storage: Storage, run_id: str | None) -> RunRecord:
     except LayoutError as error:
         raise UsageError(str(error)) from error
     for key in (layout.run_record(run_id), layout.plan_record(run_id)):
-        if record := _read(storage, key):
+        if record := read_record(storage, key):
             return record
     raise UsageError(f"{storage.root} has no run {run_id}; see: recsync runs {shlex.quote(storage.root)}")
 
@@ -52,14 +50,7 @@ def started_with(
     for run_id in sorted(run_ids(storage, is_plan=is_plan)):
         at = layout.time_of_run(run_id)
         if since - _APART <= at and (until is None or at <= until):
-            record = _read(storage, key_of(run_id))
+            record = read_record(storage, key_of(run_id))
             if record is not None and record.token == token:
                 return record
     return None
-
-
-def _read(storage: Storage, key: str) -> RunRecord | None:
-    try:
-        return read_record(storage, key)
-    except ValidationError as error:
-        raise StorageError(f"{storage.root}/{key} is not the record of a run; run the job again") from error

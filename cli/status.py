@@ -12,6 +12,7 @@ from typing import Any
 from cli.fate import FATE_NAMES
 from cli.run import after_publishing
 from connectors.contract import layout
+from connectors.contract.documents import read_document
 from connectors.contract.health import Health, read_health
 from connectors.contract.held import Held, newest_held
 from connectors.contract.manifest import RunManifest
@@ -128,4 +129,4 @@ def _add_delivery(found: Status, storage: Storage, manifest: RunManifest) -> Non
 
 def _markers(storage: Storage, manifest: RunManifest) -> Iterator[Marker]:
     for entry in storage.list(f"enqueued/{manifest.connector}/run={manifest.run_id}/"):
-        yield Marker.model_validate_json(storage.get(entry.key).data)
+        yield read_document(storage, entry.key, Marker)

@@ -10,6 +10,7 @@ from typing import Protocol
 from pydantic import ValidationError
 
 from connectors.contract import layout
+from connectors.contract.documents import read_document
 from connectors.contract.manifest import Message, Pointer, RunManifest
 from connectors.contract.receipts import Fate, Receipt, read_ledger, write_receipts
 from connectors.contract.storage import NotFoundError, Storage
@@ -55,8 +56,8 @@ def settled_version(open_folder: Callable[[str], Storage], root: str, connector:
     """The version of a connector's newest run, once every line of it is settled; else 0."""
     storage = open_folder(root)
     try:
-        pointer = Pointer.model_validate_json(storage.get(layout.pointer(connector)).data)
-        manifest = RunManifest.model_validate_json(storage.get(pointer.manifest).data)
+        pointer = read_document(storage, layout.pointer(connector), Pointer)
+        manifest = read_document(storage, pointer.manifest, RunManifest)
     except NotFoundError:
         return 0
     is_settled = manifest.acknowledge == "onDelivery" and not read_ledger(storage, manifest).counts()[Fate.OPEN]
@@ -67,7 +68,7 @@ def _leave_receipt(storage: Storage, message: Message, now: datetime) -> None:
     """Say what became of the lines; of a run that is pruned nobody asks."""
     _, key = layout.split_manifest_uri(message.manifest)
     try:
-        manifest = RunManifest.model_validate_json(storage.get(key).data)
+        manifest = read_document(storage, key, RunManifest)
     except NotFoundError:
         return
     receipt = Receipt(

@@ -13,11 +13,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pydantic import Field
 
 from connectors.contract import layout
+from connectors.contract.documents import parsed, read_document
 from connectors.contract.manifest import PartFile, RunManifest
 from connectors.contract.receipts import Receipt, write_receipts
 from connectors.contract.storage import ConflictError, NotFoundError, Storage
@@ -48,6 +49,7 @@ class Marker(VersionedModel):
         done: Whether all were.
     """
 
+    mend: ClassVar[str] = "remove it: its part is handed over once more"
     next_line: int = Field(default=0, ge=0)
     done: bool = False
 
@@ -73,7 +75,7 @@ def fan_out(storage: Storage, key: str, work_queue: Queue, *, sleep: Sleep) -> E
     Raises:
         EnqueueError: The queue kept refusing.
     """
-    manifest = RunManifest.model_validate_json(storage.get(key).data)
+    manifest = read_document(storage, key, RunManifest)
     if manifest.acknowledge == "onWrite":
         return Enqueued(skipped=f"run {manifest.run_id} is acknowledged onWrite: someone else reads its files")
     address = f"{storage.root}/{key}"
@@ -94,7 +96,7 @@ def enqueue_part(storage: Storage, key: str, part: str, queue: Queue, *, sleep: 
     Raises:
         EnqueueError: The queue kept refusing, the part is not what its manifest says, or another one is at it.
     """
-    manifest = RunManifest.model_validate_json(storage.get(key).data)
+    manifest = read_document(storage, key, RunManifest)
     file = next((file for file in manifest.files if file.key == part), None)
     if file is None:
         raise EnqueueError(f"{part} is not a part of {key}")
@@ -151,7 +153,7 @@ class _Progress:
         self._batches = 0
         try:
             blob = storage.get(key)
-            self.marker, self._tag = Marker.model_validate_json(blob.data), blob.tag
+            self.marker, self._tag = parsed(blob.data, Marker, f"{storage.root}/{key}"), blob.tag
         except NotFoundError:
             self.marker, self._tag = Marker(), ""
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from connectors.base import Connector, SyncOptions
 from connectors.contract import layout
+from connectors.contract.documents import DamagedError, read_document
 from connectors.contract.manifest import Message, RunManifest
 from connectors.contract.records import SyncRecord
 from connectors.contract.storage import NotFoundError, Storage
@@ -99,11 +100,11 @@ def open_run(connector: Connector, open_folder: OpenFolder, address: str) -> Run
     try:
         folder, key = layout.split_manifest_uri(address)
         storage = open_folder(folder.root)
-        manifest = RunManifest.model_validate_json(storage.get(key).data)
+        manifest = read_document(storage, key, RunManifest)
         return Run(storage, manifest, connector.options_model.model_validate(manifest.options))
     except NotFoundError as error:
         raise PoisonError("manifest_gone") from error
     except layout.LayoutError as error:
         raise PoisonError("not_a_manifest") from error
-    except ValidationError as error:
+    except (DamagedError, ValidationError) as error:
         raise PoisonError("manifest_unreadable") from error

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from pydantic import ValidationError
-
 from connectors.contract import layout
+from connectors.contract.documents import DamagedError, read_document
 from connectors.contract.manifest import Pointer, RunManifest
 from connectors.contract.storage import NotFoundError, Storage
 
@@ -33,15 +32,15 @@ class Newest:
 
 def _published_version(storage: Storage, connector: str) -> int:
     try:
-        pointer = Pointer.model_validate_json(storage.get(layout.pointer(connector)).data)
+        pointer = read_document(storage, layout.pointer(connector), Pointer)
         manifest = _manifest(storage, pointer.manifest) or _manifest(storage, pointer.previous)
-    except (NotFoundError, ValidationError):
+    except (NotFoundError, DamagedError):
         return 0
     return manifest.version if manifest and manifest.acknowledge == "onDelivery" else 0
 
 
 def _manifest(storage: Storage, key: str) -> RunManifest | None:
     try:
-        return RunManifest.model_validate_json(storage.get(key).data) if key else None
+        return read_document(storage, key, RunManifest) if key else None
     except NotFoundError:
         return None

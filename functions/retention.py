@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import islice
 
 from connectors.contract import layout
+from connectors.contract.documents import read_document
 from connectors.contract.manifest import Pointer
 from connectors.contract.storage import Entry, NotFoundError, Storage
 
@@ -36,7 +37,7 @@ def needed_runs(storage: Storage) -> set[str]:
     committed = set()
     for connector in storage.folders("output/"):
         try:
-            pointer = Pointer.model_validate_json(storage.get(layout.pointer(connector)).data)
+            pointer = read_document(storage, layout.pointer(connector), Pointer)
         except NotFoundError:
             continue  # nothing was committed for it yet
         # The one published before counts as well: it is the newest while the committed one is not published.

@@ -16,6 +16,7 @@ from typing import Any
 from connectors import registry
 from connectors.contract import layout
 from connectors.contract.batches import Batch, newest_batch
+from connectors.contract.documents import read_document
 from connectors.contract.layout import JobFolder
 from connectors.contract.manifest import Pointer, RunManifest
 from connectors.contract.storage import NotFoundError, Storage
@@ -82,7 +83,7 @@ def _heal_publishes(storage: Storage, work_queue: Queue, now: datetime, findings
 def late_manifest(storage: Storage, connector: str, now: datetime) -> str | None:
     """The manifest of the newest run, when it was published long enough ago and some part was never handed over."""
     try:
-        pointer = Pointer.model_validate_json(storage.get(layout.pointer(connector)).data)
+        pointer = read_document(storage, layout.pointer(connector), Pointer)
     except NotFoundError:
         return None
     key = pointer.manifest
@@ -98,7 +99,7 @@ def late_manifest(storage: Storage, connector: str, now: datetime) -> str | None
 
 def _manifest(storage: Storage, key: str) -> RunManifest | None:
     try:
-        return RunManifest.model_validate_json(storage.get(key).data) if key else None
+        return read_document(storage, key, RunManifest) if key else None
     except NotFoundError:
         return None
 
@@ -112,7 +113,7 @@ def event_of(address: str) -> str:
 
 def _is_done(storage: Storage, marker: str) -> bool:
     try:
-        return Marker.model_validate_json(storage.get(marker).data).done
+        return read_document(storage, marker, Marker).done
     except NotFoundError:
         return False
 
@@ -149,7 +150,7 @@ def is_missed(storage: Storage, batch: Batch, now: datetime) -> bool:
         return False
     for connector in storage.folders("output/"):
         try:
-            run = Pointer.model_validate_json(storage.get(layout.pointer(connector)).data).run_id
+            run = read_document(storage, layout.pointer(connector), Pointer).run_id
         except NotFoundError:
             continue
         if layout.time_of_run(run) >= batch.finished_at.replace(microsecond=0):

@@ -9,10 +9,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from pydantic import ValidationError
-
 from connectors.contract import layout
 from connectors.contract import storage as stores
+from connectors.contract.documents import DamagedError, parsed, read_document
 from connectors.contract.gzipped import unpacking
 from connectors.contract.manifest import PartFile, Pointer, RunManifest
 from connectors.contract.receipts import Fate, Ledger, read_ledger
@@ -75,11 +74,11 @@ def read_pointer(storage: Storage, connector: str) -> Committed:
     except NotFoundError:
         return Committed()
     try:
-        return Committed(Pointer.model_validate_json(blob.data), blob.tag)
+        return Committed(parsed(blob.data, Pointer, f"{storage.root}/{key}"), blob.tag)
     except NewerFormatError as error:
         raise StateError(f"{storage.root}/{key}: {error}; run it with the newer release") from error
-    except ValidationError as error:
-        raise StateError(f"{storage.root}/{key} is damaged: {error}; {REPAIR}") from error
+    except DamagedError as error:
+        raise StateError(str(error)) from error
 
 
 def recover(storage: Storage, connector: str) -> tuple[Committed, str]:
@@ -132,11 +131,17 @@ def read_known_items(storage: Storage, committed: Committed) -> dict[str, bytes]
 
 
 def read_manifest(storage: Storage, key: str) -> RunManifest | None:
-    """A run's manifest; None when the run was never published."""
+    """A run's manifest; None when the run was never published.
+
+    Raises:
+        StateError: It is damaged.
+    """
     try:
-        return RunManifest.model_validate_json(storage.get(key).data)
+        return read_document(storage, key, RunManifest)
     except NotFoundError:
         return None
+    except DamagedError as error:
+        raise StateError(str(error)) from error
 
 
 def newest_published(storage: Storage, committed: Committed) -> str:

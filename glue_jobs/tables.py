@@ -12,7 +12,7 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from connectors.contract.manifest import PartFile
+from connectors.contract.manifest import PartFile, Pointer
 from connectors.contract.storage import NotFoundError, Storage
 from glue_jobs.columns import plain
 from glue_jobs.delta import Op, Told
@@ -21,7 +21,7 @@ from glue_jobs.errors import StateError
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _ROWS_AT_ONCE = 2_000
 
-REPAIR = "repair it with: recsync run --full, which sends everyone once"
+REPAIR = Pointer.mend
 
 # One user of the snapshot: what the destination was last told. A null fingerprint: not known.
 USER_ARROW = pa.schema(

@@ -7,6 +7,7 @@ import secrets
 from contextlib import suppress
 
 from connectors.contract import layout
+from connectors.contract.documents import DamagedError
 from connectors.contract.storage import ConflictError, NotFoundError, Storage
 
 _DIGEST_BYTES = 5
@@ -19,9 +20,21 @@ def alias(key: bytes, user_id: str) -> str:
 
 
 def alias_key(storage: Storage) -> bytes:
-    """The job folder's key, made on first use. It never leaves the folder."""
+    """The job folder's key, made on first use. It never leaves the folder.
+
+    Raises:
+        DamagedError: It is no key.
+    """
     with suppress(NotFoundError):
-        return bytes.fromhex(storage.get(layout.ALIAS_KEY).data.decode())
+        return _read(storage)
     with suppress(ConflictError):  # another run may be faster
         storage.put(layout.ALIAS_KEY, secrets.token_hex(32).encode(), if_absent=True)
-    return bytes.fromhex(storage.get(layout.ALIAS_KEY).data.decode())
+    return _read(storage)
+
+
+def _read(storage: Storage) -> bytes:
+    try:
+        return bytes.fromhex(storage.get(layout.ALIAS_KEY).data.decode())
+    except ValueError as error:
+        address = f"{storage.root}/{layout.ALIAS_KEY}"
+        raise DamagedError(f"{address} is damaged; remove it, and users get other aliases from now on") from error

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import ClassVar
 
 from connectors.contract import layout
+from connectors.contract.documents import read_document
 from connectors.contract.manifest import Pointer, RunManifest
 from connectors.contract.storage import NotFoundError, Storage
 from connectors.contract.wire import VersionedModel, WireModel
@@ -46,6 +48,7 @@ class Held(VersionedModel):
         inputs: Everything the run read.
     """
 
+    mend: ClassVar[str] = "remove it, and run the job again"
     connector: str
     run_id: str
     tag: str | None
@@ -70,7 +73,7 @@ def newest_held(storage: Storage, connector: str) -> Held | None:
     keys = [entry.key for entry in storage.list(layout.held_folder(connector))]
     for key in sorted(keys, reverse=True):  # run ids begin with their time
         try:
-            return Held.model_validate_json(storage.get(key).data)
+            return read_document(storage, key, Held)
         except NotFoundError:  # someone decided meanwhile
             continue
     return None

@@ -7,7 +7,7 @@ manifest is missing was committed and never told to anyone.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
@@ -42,6 +42,7 @@ class RunManifest(VersionedModel):
         digest: An order-insensitive hash of all records.
     """
 
+    mend: ClassVar[str] = "remove it: the next run sends again what it told"
     job: str
     run_id: str
     connector: str
@@ -73,6 +74,7 @@ class Pointer(VersionedModel):
         attributes: Every attribute we ever wrote, so that a clear can remove them all.
     """
 
+    mend: ClassVar[str] = "repair it with: recsync run --full, which sends everyone once"
     version: int = Field(ge=1)
     run_id: str
     manifest: str

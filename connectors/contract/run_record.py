@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from connectors.contract.documents import read_document
 from connectors.contract.held import GuardReading, InputObject
 from connectors.contract.records import Item
 from connectors.contract.storage import NotFoundError, Storage
@@ -108,6 +109,7 @@ class RunRecord(VersionedModel):
         inputs: Every object that was read.
     """
 
+    mend: ClassVar[str] = "remove it: it only tells of that run"
     run_id: str
     job: str
     token: str = ""
@@ -135,7 +137,7 @@ def write_record(storage: Storage, key: str, record: RunRecord) -> None:
 def read_record(storage: Storage, key: str) -> RunRecord | None:
     """The record of a run, or of a plan; None when it is not there."""
     try:
-        return RunRecord.model_validate_json(storage.get(key).data)
+        return read_document(storage, key, RunRecord)
     except NotFoundError:
         return None
 

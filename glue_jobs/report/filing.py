@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from pydantic import ValidationError
-
 from connectors.contract import layout
 from connectors.contract.aliases import alias_key
+from connectors.contract.documents import DamagedError
 from connectors.contract.held import newest_held
 from connectors.contract.run_record import ConnectorRecord, RunRecord, read_record, run_ids, write_record
 from connectors.contract.storage import Storage, StorageError
@@ -64,7 +63,7 @@ def _readable(storage: Storage, ids: list[str]) -> Iterator[RunRecord]:
     for run_id in ids:
         try:
             record = read_record(storage, layout.run_record(run_id))
-        except (ValidationError, NewerFormatError):
+        except (DamagedError, NewerFormatError):
             continue
         if record is not None:
             yield record

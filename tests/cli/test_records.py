@@ -64,5 +64,5 @@ def test_a_damaged_record_of_that_time_is_named_and_one_of_another_time_is_not_r
     storage.put(layout.run_record(layout.new_run_id(AT - 9 * MINUTE)), b"{")
     assert found(storage) is None
     storage.put(layout.run_record(layout.new_run_id(AT)), b"{")
-    with pytest.raises(StorageError, match=r"run\.json is not the record of a run"):
+    with pytest.raises(StorageError, match=r"run\.json is damaged"):
         found(storage)

@@ -124,7 +124,7 @@ def test_a_damaged_record_exits_1_and_is_named(recsync, job):
     (job / "runs" / RUN / "run.json").write_text("{")
     code, _, err = recsync("report", job)
     assert code == 1
-    assert f"runs/{RUN}/run.json is not the record of a run" in err
+    assert f"runs/{RUN}/run.json is damaged" in err
 
 
 def test_a_job_on_s3_is_written_there_as_a_page_and_a_copy_is_shown(recsync, opened, monkeypatch):
