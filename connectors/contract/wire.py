@@ -15,12 +15,9 @@ class NewerFormatError(Exception):
 
 
 class WireModel(BaseModel):
-    """A line or document that crosses from one half to the other. Frozen; snake_case here, camelCase there.
+    """A line or document that crosses from one half to the other. Frozen; snake_case here, camelCase there."""
 
-    Attributes:
-        mend: What to do where one that we keep is damaged.
-    """
-
+    # What to do where one that we keep is damaged.
     mend: ClassVar[str] = "put it back as it was"
     # What cannot be read is never quoted: it may be a user.
     model_config = ConfigDict(
