@@ -103,7 +103,6 @@ def enqueue_part(storage: Storage, key: str, part: str, queue: Queue, *, sleep: 
     progress = _Progress(storage, layout.enqueued(manifest.connector, manifest.run_id, part))
     if progress.marker.done:
         return Enqueued(skipped=f"{part} was handed over before")
-    check_part(storage, file)
     ranges = [(progress.marker.next_line, file.records - 1)]
     done = enqueue_lines(storage, key, manifest, file, queue, ranges, sleep=sleep, on_sent=progress.reached)
     progress.finish(file.records)
@@ -128,8 +127,9 @@ def enqueue_lines(
         on_sent: Is told the first line not handed over yet, after each batch.
 
     Raises:
-        EnqueueError: The queue kept refusing, or the part is not what its manifest says.
+        EnqueueError: The part is not what was published, and nothing of it was sent; or the queue kept refusing.
     """
+    check_part(storage, file)
     too_large: list[Receipt] = []
     ends: deque[int] = deque()
     bodies = part_messages(storage, f"{storage.root}/{key}", manifest, file, ranges, too_large, ends)

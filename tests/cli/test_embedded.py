@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -12,6 +13,7 @@ from connectors.base import Destination, Reply
 from connectors.braze.connector import BrazeConnector
 from connectors.contract.health import OPENS_AFTER
 from connectors.contract.receipts import Fate
+from functions.parts import EnqueueError
 
 OK = Reply(201, {}, b'{"message": "success"}')
 REFUSED = Reply(
@@ -81,6 +83,15 @@ def test_all_parts_of_a_run_are_delivered(publish, deliver):
         "braze: delivering part 1 of 2",
         "braze: delivering part 2 of 2",
     ]
+
+
+def test_of_a_part_that_is_not_what_was_published_nobody_is_told(publish, deliver):
+    run = publish(["ann", "bob"])
+    (file,) = run.manifest.files
+    told = gzip.decompress(run.storage.get(file.key).data)
+    run.storage.put(file.key, gzip.compress(told.replace(b"ann", b"eve")))
+    with pytest.raises(EnqueueError, match=rf"{file.key} was replaced after its manifest was written"):
+        deliver(run, lambda call, users: pytest.fail(f"told {users}"))
 
 
 def test_what_is_delivered_is_not_sent_again(publish, deliver):

@@ -163,8 +163,9 @@ def test_a_run_with_nothing_to_send_sends_nothing(publish, scripted_queue):
 def test_a_part_that_does_not_hold_what_its_manifest_says_is_refused(publish, scripted_queue, count):
     run = publish(users(3))
     lines = b"".join(json.dumps(record).encode() + b"\n" for record in users(count))
-    file = run.manifest.files[0]
-    run.storage.put(file.key, gzip.compress(lines))
+    data = gzip.compress(lines)
+    file = run.manifest.files[0].model_copy(update={"checksum": hashlib.sha256(data).hexdigest()})
+    run.storage.put(file.key, data)
     with pytest.raises(EnqueueError, match=r"should hold 3 records"):
         enqueue_lines(run.storage, run.key, run.manifest, file, scripted_queue(), [(0, 2)], sleep=no_sleep)
 

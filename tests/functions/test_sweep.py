@@ -230,7 +230,7 @@ def test_old_runs_are_pruned_by_the_retention_of_the_stack(account, published, m
 
 def test_what_could_not_be_looked_at_is_an_error_after_all_else_was_done(account, published):
     S3Storage("shop", "etl_jobs/related_items/broken").put(layout.pointer("braze"), b"not a pointer")
-    with pytest.raises(sweep.SweepError, match="related_items/broken: DamagedError: .*_current.json is damaged"):
+    with pytest.raises(sweep.SweepError, match=r"related_items/broken: DamagedError: .*_current\.json is damaged"):
         sweep.lambda_handler(in_minutes(16), None)
     assert len(account.received("work")["Records"]) == 1
 
