@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from connectors.contract import layout
+from connectors.contract.documents import parsed
 from connectors.contract.layout import JobFolder
-from connectors.contract.storage import ConflictError, NotFoundError, Storage
-from connectors.contract.wire import VersionedModel
+from connectors.contract.storage import ConflictError, NotFoundError, Storage, StorageError
+from connectors.contract.wire import NewerFormatError, VersionedModel
 
 StartRun: TypeAlias = Callable[[JobFolder], str]
 OpenFolder: TypeAlias = Callable[[str], Storage]
@@ -34,6 +35,7 @@ class Started(VersionedModel):
         glue_run: Glue's id of the run; empty while it is being started.
     """
 
+    mend: ClassVar[str] = "remove it, and its batch may start a run once more"
     batch: str
     at: datetime
     glue_run: str = ""
@@ -54,7 +56,7 @@ def batch_path(storage: Storage) -> str | None:
     """
     try:
         path = json.loads(storage.get(layout.CONFIG).data)["batchInferencePath"]
-    except (NotFoundError, ValueError, KeyError, TypeError):
+    except (NotFoundError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return path.rstrip("/") if isinstance(path, str) else None
 
@@ -107,7 +109,7 @@ def _claimed(storage: Storage, key: str, marker: Started) -> str | None:
         pass
     try:
         blob = storage.get(key)
-        was = Started.model_validate_json(blob.data)
+        was = parsed(blob.data, Started, f"{storage.root}/{key}")
         has_died = not was.glue_run and marker.at - was.at >= PATIENCE
         return storage.put(key, data, if_match=blob.tag) if has_died else None
     except (ConflictError, NotFoundError):
@@ -131,6 +133,8 @@ def start_all(
             started[folder.job] = start_once(folder, open_folder(folder.root), batch, start_run, now)
         except StartError as error:
             refused.append(str(error))
+        except (StorageError, NewerFormatError) as error:
+            refused.append(f"{folder.job}: {error}")
     if refused:
         raise StartError("; ".join(refused))
     return {job: run for job, run in started.items() if run}

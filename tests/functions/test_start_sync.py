@@ -94,7 +94,7 @@ def test_a_folder_is_bound_to_the_batches_it_reads(bucket, path, is_bound):
     assert bool(found) is is_bound
 
 
-@pytest.mark.parametrize("config", ["not json", "[]", "{}", '{"batchInferencePath": 5}'])
+@pytest.mark.parametrize("config", ["not json", "[]", "{}", "[" * 100_000, '{"batchInferencePath": 5}'])
 def test_a_config_that_does_not_say_waits_for_no_batch(bucket, config):
     storage = bucket(a=config)
     assert bound_to(f"{SOLUTION}/{BATCH}/", [folder_of(storage)], open_storage) == []
@@ -139,6 +139,14 @@ def test_one_refused_folder_keeps_no_other_from_starting(bucket):
     assert glue.started == ["user_personalization/a", "user_personalization/c"]
     glue.refused.clear()
     assert start_all(folders, open_storage, BATCH, glue, NOW) == {"user_personalization/b": "jr_3"}
+
+
+def test_a_folder_that_cannot_be_read_keeps_no_other_from_starting(bucket):
+    storage, glue = bucket(a=reading(SOLUTION), b=reading(SOLUTION)), Glue()
+    storage.put(f"etl_jobs/user_personalization/a/{layout.started(BATCH)}", b"{")
+    with pytest.raises(StartError, match=r"user_personalization/a: .* is damaged .*; remove it"):
+        start_all([folder_of(storage, name) for name in "ab"], open_storage, BATCH, glue, NOW)
+    assert glue.started == ["user_personalization/b"]
 
 
 # ---- The handler, with Glue and Personalize stubbed
