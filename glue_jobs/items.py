@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import atexit
 import difflib
-import json
 import shutil
 import sqlite3
 import tempfile
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import islice
@@ -28,7 +27,7 @@ from connectors.contract.storage import Entry, Storage
 from glue_jobs.decorate import Catalogue, Piece
 from glue_jobs.errors import ConfigError, InputError
 from glue_jobs.item_lines import ItemLine, Wanted, parse_item
-from glue_jobs.lines import LineError, plain_bytes, readable_files, unpacked
+from glue_jobs.lines import LineError, decoded_object, plain_bytes, readable_files, unpacked
 
 # Up to this many bytes of metadata as stored, the catalogue travels whole; gzip counts tenfold.
 SHELF_FROM_BYTES = 256 * 1024 * 1024
@@ -181,10 +180,8 @@ def _known_fields(storage: Storage, key: str) -> list[str]:
     known: dict[str, None] = {}
     with unpacked(storage, key) as stream:
         for line in islice(stream, _PEEK_LINES):
-            try:
-                known.update(dict.fromkeys(json.loads(line)))
-            except (ValueError, TypeError):
-                continue
+            with suppress(LineError):
+                known.update(dict.fromkeys(decoded_object(line)[0] or ()))
     return [name for name in known if name != "id"]
 
 

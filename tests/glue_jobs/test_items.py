@@ -164,7 +164,7 @@ def test_fields_without_any_metadata_are_an_error_that_names_them(tmp_path):
 
 
 def test_f11_a_field_that_no_item_has_is_an_error_with_the_one_that_was_meant(tmp_path):
-    metadata(tmp_path, "a.json.gz", {"id": "1", "price": 1, "name": "x"})
+    metadata(tmp_path, "a.json.gz", "[" * 100_000, "[]", "", {"id": "1", "price": 1, "name": "x"})
     with pytest.raises(ConfigError, match=r"'prise' \(did you mean 'price'\?\), which no item has"):
         read(tmp_path, ["name", "prise"])
 
