@@ -162,6 +162,9 @@ def _drain(
         delivery.requests += settlement.counts["requests"]
         for message in batch:
             _settle(queue, message, settlement, delivery, clock)
+        if settlement.unread:
+            delivery.trouble.append(next(iter(settlement.unread.values())))
+            return
         if settlement.refused or settlement.left_alone:
             delivery.trouble.append(settlement.refused or f"the destination is in trouble: {settlement.left_alone}")
             return

@@ -43,7 +43,7 @@ class Settlement:
         waits_s: Message id → seconds to wait before it comes again; those missing here are settled.
         untried: Ids of messages for which no call was made, since the destination is to be left alone.
         poison: Message id → why it can never be read: a code, see docs/explanation/delivery.md.
-        unread: Message id → why its run could not be read this time.
+        unread: Message id → why its run, or which run is the newest, could not be read this time.
         counts: Records by verdict, and calls as ``requests``. ``unanswered``: records whose call may have arrived
             and got no answer. ``repeated``: records sent of messages that had been handed out before.
         counts_by_job: The same, by job.
@@ -110,7 +110,7 @@ def deliver(
         by_folder[work.run.storage.root].append(work)
     for group in by_folder.values():
         before = settlement.counts.copy()
-        current = _without_superseded(group, newest, now(), settlement)
+        current = _current(group, newest, now(), settlement)
         _deliver_group(current, means, settlement)
         settlement.counts_by_job[group[0].run.manifest.job] = settlement.counts - before
     return settlement
@@ -125,10 +125,25 @@ def _read(
     except PoisonError as error:
         settlement.poison[received.message_id] = str(error)
     except (NewerFormatError, StorageError) as error:
-        is_newer = isinstance(error, NewerFormatError)
-        settlement.unread[received.message_id] = str(error)
-        settlement.waits_s[received.message_id] = LONGEST_WAIT_S if is_newer else wait_s((), received.receives)
+        _let_wait(received, error, settlement)
     return None
+
+
+def _let_wait(received: Received, error: Exception, settlement: Settlement) -> None:
+    """Something that a message needs cannot be read this time."""
+    is_newer = isinstance(error, NewerFormatError)
+    settlement.unread[received.message_id] = str(error)
+    settlement.waits_s[received.message_id] = LONGEST_WAIT_S if is_newer else wait_s((), received.receives)
+
+
+def _current(group: Sequence[Work], newest: Newest, at: datetime, settlement: Settlement) -> list[Work]:
+    """The messages of the newest run; while nobody can tell which that is, all of a folder wait."""
+    try:
+        return _without_superseded(group, newest, at, settlement)
+    except (NewerFormatError, StorageError) as error:
+        for work in group:
+            _let_wait(work.received, error, settlement)
+        return []
 
 
 def _without_superseded(group: Sequence[Work], newest: Newest, at: datetime, settlement: Settlement) -> list[Work]:
@@ -188,10 +203,17 @@ def _while_newest(work: Work, means: _Means) -> Send:
     """Sends no more once a newer run is published: a batch may take longer than that takes to happen."""
 
     def send(request: Request) -> Reply:
-        newest = means.newest.version(work.run.storage, work.message.connector)
-        return means.send(request) if newest <= work.message.version else Reply(0, failure=SUPERSEDED)
+        return means.send(request) if _is_newest(work, means.newest) else Reply(0, failure=SUPERSEDED)
 
     return send
+
+
+def _is_newest(work: Work, newest: Newest) -> bool:
+    """Whether its run is the newest; not where nobody can tell: then the message comes again, and waits."""
+    try:
+        return newest.version(work.run.storage, work.message.connector) <= work.message.version
+    except (NewerFormatError, StorageError):
+        return False
 
 
 def _trouble(told: Sequence[Told]) -> str:

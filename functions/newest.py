@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from connectors.contract import layout
-from connectors.contract.documents import DamagedError, read_document
+from connectors.contract.documents import read_document
 from connectors.contract.manifest import Pointer, RunManifest
 from connectors.contract.storage import NotFoundError, Storage
 
@@ -23,7 +23,11 @@ class Newest:
         self._read: dict[tuple[str, str], tuple[float, int]] = {}
 
     def version(self, storage: Storage, connector: str) -> int:
-        """The version; 0 when nothing is published."""
+        """The version; 0 when nothing is published.
+
+        Raises:
+            StorageError: Nobody can tell: the pointer or the manifest is damaged, or cannot be read.
+        """
         key, now_s = (storage.root, connector), self._clock()
         if key not in self._read or now_s - self._read[key][0] > self._max_age_s:
             self._read[key] = (now_s, _published_version(storage, connector))
@@ -34,7 +38,7 @@ def _published_version(storage: Storage, connector: str) -> int:
     try:
         pointer = read_document(storage, layout.pointer(connector), Pointer)
         manifest = _manifest(storage, pointer.manifest) or _manifest(storage, pointer.previous)
-    except (NotFoundError, DamagedError):
+    except NotFoundError:
         return 0
     return manifest.version if manifest and manifest.acknowledge == "onDelivery" else 0
 

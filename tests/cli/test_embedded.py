@@ -11,6 +11,7 @@ from cli import embedded
 from cli.embedded import GIVE_UP_AFTER, Delivery, deliver_run, published, total
 from connectors.base import Destination, Reply
 from connectors.braze.connector import BrazeConnector
+from connectors.contract import layout
 from connectors.contract.health import OPENS_AFTER
 from connectors.contract.receipts import Fate
 from functions.parts import EnqueueError
@@ -92,6 +93,14 @@ def test_of_a_part_that_is_not_what_was_published_nobody_is_told(publish, delive
     run.storage.put(file.key, gzip.compress(told.replace(b"ann", b"eve")))
     with pytest.raises(EnqueueError, match=rf"{file.key} was replaced after its manifest was written"):
         deliver(run, lambda call, users: pytest.fail(f"told {users}"))
+
+
+def test_while_nobody_can_tell_which_run_is_the_newest_nobody_is_told(publish, deliver, clock):
+    run, began_s = publish(["ann"]), clock.now_s
+    run.storage.put(layout.pointer("braze"), b"{")
+    delivery, braze = deliver(run, all_well)
+    assert (braze.told, delivery.waiting, clock.now_s) == ([], 1, began_s)
+    assert "_current.json is damaged" in delivery.trouble[0]
 
 
 def test_what_is_delivered_is_not_sent_again(publish, deliver):

@@ -470,6 +470,34 @@ def test_f56_a_message_of_an_older_run_is_superseded_without_a_call(publish, bat
     assert run.fates() == [Fate.SUPERSEDED] * 2
 
 
+@pytest.mark.parametrize("is_pointer", [True, False], ids=["pointer", "manifest"])
+def test_f56_while_nobody_can_tell_which_run_is_the_newest_no_call_is_made(
+    publish, batch_of, fake_braze, connector, is_pointer
+):
+    run, braze = publish([upsert("ann")]), fake_braze()
+    batch = batch_of(run)
+    committed(run, 2)
+    pointer = Pointer.model_validate_json(run.storage.get("output/braze/state/_current.json").data)
+    run.storage.put("output/braze/state/_current.json" if is_pointer else pointer.manifest, b"{")
+    settlement = deliver(batch, connector, braze, open_storage)
+    assert (braze.told, run.fates(), list(settlement.waits_s)) == ([], [Fate.OPEN], ["m0"])
+    assert "is damaged" in settlement.unread["m0"]
+
+
+def test_f56_what_can_no_longer_be_told_stops_the_next_call_and_takes_no_receipt_from_the_one_before(
+    publish, batch_of, fake_braze, connector
+):
+    run, braze = publish([upsert("ann"), upsert("bob")], records_per_request=1), fake_braze()
+
+    def send(request):
+        run.storage.put("output/braze/state/_current.json", b"{")
+        return braze(request)
+
+    settlement = deliver(batch_of(run), connector, send, open_storage)
+    assert (braze.told, run.fates()) == ([["ann"]], [Fate.DELIVERED, Fate.OPEN])
+    assert list(settlement.waits_s) == ["m1"]
+
+
 def test_f56_a_commit_that_was_never_published_takes_nothing_from_what_was_published_before_it(
     publish, batch_of, fake_braze, connector
 ):
