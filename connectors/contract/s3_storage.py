@@ -9,7 +9,7 @@ import functools
 import io
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -59,8 +59,8 @@ class S3Storage:
 
     def open(self, key: str) -> BinaryIO:
         """See Storage. A stream that breaks goes on where it broke, as long as the object is the same."""
-        stream = _BodyStream(functools.partial(self._call, "get_object", key), self.uri(key))
-        return io.BufferedReader(stream, buffer_size=1 << 20)
+        get = functools.partial(self._call, "get_object", key)
+        return io.BufferedReader(_BodyStream(get, get(), self.uri(key)), buffer_size=1 << 20)
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """See Storage."""
@@ -184,9 +184,8 @@ def _was_repeated(error: BaseException | None) -> bool:
 class _BodyStream(io.RawIOBase):
     """An object's body as a raw stream, so that gzip can read it piece by piece."""
 
-    def __init__(self, get: Callable[..., Any], address: str) -> None:
+    def __init__(self, get: Callable[..., Any], answer: Mapping[str, Any], address: str) -> None:
         self._get, self._address, self._at = get, address, 0
-        answer = get()
         self._body, self._tag = answer["Body"], answer["ETag"]
 
     def readable(self) -> bool:

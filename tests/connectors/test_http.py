@@ -316,7 +316,8 @@ def test_a_netrc_file_is_ignored(server, send, monkeypatch, tmp_path, headers, a
     assert server.heard[0].headers.get("authorization") == arrived
 
 
-def test_many_threads_may_share_a_sender(server, send):
+def test_many_threads_may_share_a_sender(server):
+    send = Sender()  # patient: all of them want the processor at once
     server.answer = lambda handler: whole(201, handler.server.heard[-1].path.encode())(handler)
     with ThreadPoolExecutor(8) as pool:
         replies = list(pool.map(lambda _: send(request_to(server.url)), range(40)))
