@@ -27,7 +27,7 @@ from connectors.contract.storage import Entry, Storage
 from glue_jobs.decorate import Catalogue, Piece
 from glue_jobs.errors import ConfigError, InputError
 from glue_jobs.item_lines import ItemLine, Wanted, parse_item
-from glue_jobs.lines import LineError, decoded_object, plain_bytes, readable_files, unpacked
+from glue_jobs.lines import LineError, decoded_object, place_of, plain_bytes, readable_files, unpacked
 
 # Up to this many bytes of metadata as stored, the catalogue travels whole; gzip counts tenfold.
 SHELF_FROM_BYTES = 256 * 1024 * 1024
@@ -62,7 +62,7 @@ def read_items(storage: Storage, wanted: Wanted, *, shelf_from_bytes: int, carry
         ConfigError: There is no metadata, a field that no item has, or a filter that can judge no item.
     """
     if not wanted.asking:
-        return Items(wanted.catalogue({}), _figures(None, 0))
+        return Items(wanted.catalogue({}), _figures(_Tally(wanted), 0))
     files = readable_files(storage, layout.METADATA, (".json", ".json.gz"))
     if not files:
         asked = "; ".join(f"{setting} asks for {', '.join(fields)}" for setting, fields in wanted.asking.items())
@@ -119,16 +119,15 @@ class _Tally:
         return {name: self.letters(name) for name in self.wanted.listed}
 
 
-def _figures(tally: _Tally | None, items: int) -> dict[str, int]:
-    counts = tally.counts if tally else Counter()
-    figures = {name: counts[name] for name in ("metadataLinesBroken", "metadataNotFinite")}
-    return {"itemsWithMetadata": items, "metadataDuplicates": counts["good"] - items if tally else 0, **figures}
+def _figures(tally: _Tally, items: int) -> dict[str, int]:
+    figures = {name: tally.counts[name] for name in ("metadataLinesBroken", "metadataNotFinite")}
+    return {"itemsWithMetadata": items, "metadataDuplicates": tally.counts["good"] - items, **figures}
 
 
 def _lines(storage: Storage, files: Iterable[Entry]) -> Iterator[bytes]:
     """Every line of some files, in order."""
-    for file in sorted(files, key=lambda one: (one.key.rpartition("/")[2], one.key)):
-        with unpacked(storage, file.key) as stream:
+    for key in sorted((file.key for file in files), key=place_of):
+        with unpacked(storage, key) as stream:
             yield from stream
 
 

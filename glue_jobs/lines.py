@@ -182,6 +182,11 @@ def counting_files(storage: Storage, prefix: str, endings: tuple[str, ...]) -> l
     return [entry for entry in entries if not entry.key.rpartition("/")[2].startswith("_") and entry.size_bytes]
 
 
+def place_of(key: str) -> tuple[str, str]:
+    """What a run orders files by: their names, and of one name their keys."""
+    return key.rpartition("/")[2], key
+
+
 def plain_bytes(entries: Iterable[Entry]) -> int:
     """What some files come to when they are unpacked: gzip counts tenfold."""
     return sum(entry.size_bytes * (_GZIP_FACTOR if entry.key.endswith(".gz") else 1) for entry in entries)

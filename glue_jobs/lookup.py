@@ -12,7 +12,7 @@ from glue_jobs.batch_lines import BatchLine, parse_batch_line
 from glue_jobs.decorate import Piece
 from glue_jobs.inputs import changed_since
 from glue_jobs.item_lines import ItemLine, Wanted, parse_item
-from glue_jobs.lines import LineError, counting_files, unpacked
+from glue_jobs.lines import LineError, counting_files, place_of, unpacked
 from glue_jobs.meeting import Meeting
 from glue_jobs.pairs import ENDINGS, Pair, pairs_of
 
@@ -119,7 +119,7 @@ def _listed(storage: Storage, folder: str, endings: tuple[str, ...]) -> Iterator
 
 def _in_order(files: Iterable[File], same: Collection[str]) -> list[File]:
     """Those that are still the same, in the order that a run takes them."""
-    return sorted((file for file in files if file.address in same), key=lambda file: (file.name, file.key))
+    return sorted((file for file in files if file.address in same), key=lambda file: place_of(file.key))
 
 
 def look_up(user_id: str, files: RunFiles, *, is_mapped: bool) -> UserInput:

@@ -169,8 +169,8 @@ def retell(
     Raises:
         StateError: What became of the version before cannot be read.
     """
-    wanted, fallback = wanted_by(run.config, connector), run.config.recommendations.fallback
-    items = {item for one in found.meetings for item in one.item_ids or ()} | set(fallback)
+    wanted = wanted_by(run.config, connector)
+    items = {item for one in found.meetings for item in one.item_ids or ()}.union(run.config.recommendations.fallback)
     pieces = pieces_of(items, files, wanted)
     known = _known_items(run, connector, before.committed.pointer)
     catalogue = replace(wanted.catalogue(pieces), known=known)
