@@ -10,7 +10,7 @@ from typing import Protocol
 from pydantic import ValidationError
 
 from connectors.contract import layout
-from connectors.contract.documents import read_document
+from connectors.contract.documents import find_document, read_document
 from connectors.contract.manifest import Message, Pointer, RunManifest
 from connectors.contract.receipts import Fate, Receipt, read_ledger, write_receipts
 from connectors.contract.storage import NotFoundError, Storage
@@ -67,9 +67,8 @@ def settled_version(open_folder: Callable[[str], Storage], root: str, connector:
 def _leave_receipt(storage: Storage, message: Message, now: datetime) -> None:
     """Say what became of the lines; of a run that is pruned nobody asks."""
     _, key = layout.split_manifest_uri(message.manifest)
-    try:
-        manifest = read_document(storage, key, RunManifest)
-    except NotFoundError:
+    manifest = find_document(storage, key, RunManifest)
+    if manifest is None:
         return
     receipt = Receipt(
         file=message.file,

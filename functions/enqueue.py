@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Protocol
 from pydantic import Field
 
 from connectors.contract import layout
-from connectors.contract.documents import parsed, read_document
+from connectors.contract.documents import read_document, read_tagged
 from connectors.contract.manifest import PartFile, RunManifest
 from connectors.contract.receipts import Receipt, write_receipts
 from connectors.contract.storage import ConflictError, NotFoundError, Storage
@@ -152,8 +152,7 @@ class _Progress:
         self._storage, self._key = storage, key
         self._batches = 0
         try:
-            blob = storage.get(key)
-            self.marker, self._tag = parsed(blob.data, Marker, f"{storage.root}/{key}"), blob.tag
+            self.marker, self._tag = read_tagged(storage, key, Marker)
         except NotFoundError:
             self.marker, self._tag = Marker(), ""
 

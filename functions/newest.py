@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 
 from connectors.contract import layout
-from connectors.contract.documents import read_document
+from connectors.contract.documents import find_document
 from connectors.contract.manifest import Pointer, RunManifest
-from connectors.contract.storage import NotFoundError, Storage
+from connectors.contract.storage import Storage
 
 
 class Newest:
@@ -35,16 +35,14 @@ class Newest:
 
 
 def _published_version(storage: Storage, connector: str) -> int:
-    try:
-        pointer = read_document(storage, layout.pointer(connector), Pointer)
-        manifest = _manifest(storage, pointer.manifest) or _manifest(storage, pointer.previous)
-    except NotFoundError:
-        return 0
+    _, manifest = newest_published(storage, connector)
     return manifest.version if manifest and manifest.acknowledge == "onDelivery" else 0
 
 
-def _manifest(storage: Storage, key: str) -> RunManifest | None:
-    try:
-        return read_document(storage, key, RunManifest) if key else None
-    except NotFoundError:
-        return None
+def newest_published(storage: Storage, connector: str) -> tuple[str, RunManifest | None]:
+    """The newest published run, as (key of its manifest, manifest): the committed one, or the one before it."""
+    pointer = find_document(storage, layout.pointer(connector), Pointer)
+    for key in (pointer.manifest, pointer.previous) if pointer else ():
+        if key and (manifest := find_document(storage, key, RunManifest)):
+            return key, manifest
+    return "", None

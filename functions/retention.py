@@ -7,9 +7,9 @@ from datetime import datetime
 from itertools import islice
 
 from connectors.contract import layout
-from connectors.contract.documents import read_document
+from connectors.contract.documents import find_document
 from connectors.contract.manifest import Pointer
-from connectors.contract.storage import Entry, NotFoundError, Storage
+from connectors.contract.storage import Entry, Storage
 
 _HELD = "held/"
 FOLDERS = ("output/", "receipts/", "enqueued/", "errors/", "quarantine/", "runs/", _HELD, layout.STARTED)
@@ -36,9 +36,8 @@ def needed_runs(storage: Storage) -> set[str]:
     held = {run for entry in storage.list(_HELD) if (run := layout.run_of_key(entry.key))}
     committed = set()
     for connector in storage.folders("output/"):
-        try:
-            pointer = read_document(storage, layout.pointer(connector), Pointer)
-        except NotFoundError:
+        pointer = find_document(storage, layout.pointer(connector), Pointer)
+        if pointer is None:
             continue  # nothing was committed for it yet
         # The one published before counts as well: it is the newest while the committed one is not published.
         committed |= {pointer.run_id, layout.run_of_key(pointer.previous) or pointer.run_id}

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, TypeAlias
 
 from connectors.contract import layout
-from connectors.contract.documents import parsed
+from connectors.contract.documents import read_tagged
 from connectors.contract.layout import JobFolder
 from connectors.contract.storage import ConflictError, NotFoundError, Storage, StorageError
 from connectors.contract.wire import NewerFormatError, VersionedModel
@@ -108,10 +108,9 @@ def _claimed(storage: Storage, key: str, marker: Started) -> str | None:
     except ConflictError:
         pass
     try:
-        blob = storage.get(key)
-        was = parsed(blob.data, Started, f"{storage.root}/{key}")
+        was, tag = read_tagged(storage, key, Started)
         has_died = not was.glue_run and marker.at - was.at >= PATIENCE
-        return storage.put(key, data, if_match=blob.tag) if has_died else None
+        return storage.put(key, data, if_match=tag) if has_died else None
     except (ConflictError, NotFoundError):
         return None
 

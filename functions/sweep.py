@@ -16,13 +16,14 @@ from typing import Any
 from connectors import registry
 from connectors.contract import layout
 from connectors.contract.batches import Batch, newest_batch
-from connectors.contract.documents import read_document
+from connectors.contract.documents import find_document
 from connectors.contract.layout import JobFolder
-from connectors.contract.manifest import Pointer, RunManifest
-from connectors.contract.storage import NotFoundError, Storage
+from connectors.contract.manifest import Pointer
+from connectors.contract.storage import Storage
 from functions import retention
 from functions.dead_letters import remove_pointless
 from functions.enqueue import Marker, Queue
+from functions.newest import newest_published
 from functions.start_sync import PATIENCE, OpenFolder, StartRun, batch_path, job_folders, start_once
 
 
@@ -82,26 +83,11 @@ def _heal_publishes(storage: Storage, work_queue: Queue, now: datetime, findings
 
 def late_manifest(storage: Storage, connector: str, now: datetime) -> str | None:
     """The manifest of the newest run, when it was published long enough ago and some part was never handed over."""
-    try:
-        pointer = read_document(storage, layout.pointer(connector), Pointer)
-    except NotFoundError:
-        return None
-    key = pointer.manifest
-    manifest = _manifest(storage, key)
-    if manifest is None:
-        key = pointer.previous
-        manifest = _manifest(storage, key)
+    key, manifest = newest_published(storage, connector)
     if manifest is None or manifest.acknowledge == "onWrite" or now - _written_at(storage, key) < PATIENCE:
         return None
     parts = (layout.enqueued(connector, manifest.run_id, file.key) for file in manifest.files)
     return key if any(not _is_done(storage, part) for part in parts) else None
-
-
-def _manifest(storage: Storage, key: str) -> RunManifest | None:
-    try:
-        return read_document(storage, key, RunManifest) if key else None
-    except NotFoundError:
-        return None
 
 
 def event_of(address: str) -> str:
@@ -112,10 +98,8 @@ def event_of(address: str) -> str:
 
 
 def _is_done(storage: Storage, marker: str) -> bool:
-    try:
-        return read_document(storage, marker, Marker).done
-    except NotFoundError:
-        return False
+    found = find_document(storage, marker, Marker)
+    return found is not None and found.done
 
 
 def _written_at(storage: Storage, key: str) -> datetime:
@@ -149,11 +133,8 @@ def is_missed(storage: Storage, batch: Batch, now: datetime) -> bool:
     if now - batch.finished_at < PATIENCE:
         return False
     for connector in storage.folders("output/"):
-        try:
-            run = read_document(storage, layout.pointer(connector), Pointer).run_id
-        except NotFoundError:
-            continue
-        if layout.time_of_run(run) >= batch.finished_at.replace(microsecond=0):
+        pointer = find_document(storage, layout.pointer(connector), Pointer)
+        if pointer and layout.time_of_run(pointer.run_id) >= batch.finished_at.replace(microsecond=0):
             return False
     return True
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from connectors.contract import layout
 from connectors.contract import storage as stores
-from connectors.contract.documents import DamagedError, parsed, read_document
+from connectors.contract.documents import DamagedError, find_document, read_tagged
 from connectors.contract.gzipped import unpacking
 from connectors.contract.manifest import PartFile, Pointer, RunManifest
 from connectors.contract.receipts import Fate, Ledger, read_ledger
@@ -70,11 +70,9 @@ def read_pointer(storage: Storage, connector: str) -> Committed:
     """
     key = layout.pointer(connector)
     try:
-        blob = storage.get(key)
+        return Committed(*read_tagged(storage, key, Pointer))
     except NotFoundError:
         return Committed()
-    try:
-        return Committed(parsed(blob.data, Pointer, f"{storage.root}/{key}"), blob.tag)
     except NewerFormatError as error:
         raise StateError(f"{storage.root}/{key}: {error}; run it with the newer release") from error
     except DamagedError as error:
@@ -137,9 +135,7 @@ def read_manifest(storage: Storage, key: str) -> RunManifest | None:
         StateError: It is damaged.
     """
     try:
-        return read_document(storage, key, RunManifest)
-    except NotFoundError:
-        return None
+        return find_document(storage, key, RunManifest)
     except DamagedError as error:
         raise StateError(str(error)) from error
 

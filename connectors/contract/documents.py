@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from connectors.contract.storage import Storage, StorageError
+from connectors.contract.storage import NotFoundError, Storage, StorageError
 from connectors.contract.wire import WireModel
 
 Document = TypeVar("Document", bound=WireModel)
@@ -24,7 +24,21 @@ def read_document(storage: Storage, key: str, model: type[Document]) -> Document
         DamagedError: It is not what we write.
         NewerFormatError: A newer release wrote it.
     """
-    return parsed(storage.get(key).data, model, f"{storage.root}/{key}")
+    return read_tagged(storage, key, model)[0]
+
+
+def find_document(storage: Storage, key: str, model: type[Document]) -> Document | None:
+    """The same; None where it is not there."""
+    try:
+        return read_document(storage, key, model)
+    except NotFoundError:
+        return None
+
+
+def read_tagged(storage: Storage, key: str, model: type[Document]) -> tuple[Document, str]:
+    """The same as `read_document`, and the tag to swap it by."""
+    blob = storage.get(key)
+    return parsed(blob.data, model, f"{storage.root}/{key}"), blob.tag
 
 
 def parsed(data: bytes, model: type[Document], address: str) -> Document:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from connectors.contract import layout
+from connectors.contract.documents import DamagedError, read_tagged
 from connectors.contract.storage import ConflictError, NotFoundError, Storage
 from connectors.contract.wire import VersionedModel
 
@@ -53,11 +54,10 @@ class Health(VersionedModel):
 def read_health(storage: Storage, connector: str) -> tuple[Health | None, str | None]:
     """The health of a connector and the tag to swap it by; None when it is well."""
     try:
-        blob = storage.get(layout.health(connector))
-        return Health.model_validate_json(blob.data), blob.tag
+        return read_tagged(storage, layout.health(connector), Health)
     except NotFoundError:
         return None, None
-    except ValidationError:
+    except DamagedError:
         return None, storage.get(layout.health(connector)).tag
 
 

@@ -7,10 +7,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from connectors.contract.documents import read_document
+from connectors.contract.documents import find_document
 from connectors.contract.held import GuardReading, InputObject
 from connectors.contract.records import Item
-from connectors.contract.storage import NotFoundError, Storage
+from connectors.contract.storage import Storage
 from connectors.contract.wire import VersionedModel, WireModel
 
 # trial: told to some users, and not committed.
@@ -136,10 +136,7 @@ def write_record(storage: Storage, key: str, record: RunRecord) -> None:
 
 def read_record(storage: Storage, key: str) -> RunRecord | None:
     """The record of a run, or of a plan; None when it is not there."""
-    try:
-        return read_document(storage, key, RunRecord)
-    except NotFoundError:
-        return None
+    return find_document(storage, key, RunRecord)
 
 
 def run_ids(storage: Storage, *, is_plan: bool = False) -> list[str]:
