@@ -45,7 +45,6 @@ from glue_jobs.story import Narrator
 from glue_jobs.tell import Teller
 from glue_jobs.writers import PartWriter, SnapshotWriter
 
-_USERS_AT_ONCE = 1_000
 _SHOWN = 35
 Result = TypeVar("Result")
 
@@ -76,7 +75,7 @@ def full_run(job: Path, users: int, watch: Watch) -> None:
     with newest_batch(job).open("rb") as stream, tempfile.TemporaryDirectory() as folder:
         worker = _Worker(_plan(job, LocalStorage(Path(folder))), _catalogue(job), watch)
         lines = islice(stream, users)
-        while some := list(islice(lines, _USERS_AT_ONCE)):
+        while some := list(islice(lines, output.USERS_AT_ONCE)):
             worker.take(some)
         worker.close()
 

@@ -6,7 +6,7 @@ import gc
 
 # New objects before those are looked through again. Python's own 700 cost a seventh of a worker's time: rows wait in
 # their tens of thousands until they are written, and none of them is ever part of a cycle.
-_RARELY = 50_000
+_RARELY = 1_000_000
 
 
 def collect_rarely() -> None:

@@ -99,3 +99,12 @@ def test_java_starts_quickly_where_nobody_says_otherwise(given, used):
     words = shlex.split(environment(given)["PYSPARK_SUBMIT_ARGS"])
     [options] = [word.partition("extraJavaOptions=")[2].split() for word in words if "log4j2" in word]
     assert options[1:2] == ([used] if used else [])
+
+
+@pytest.mark.parametrize(("named", "threads"), [({}, "1"), ({"OPENBLAS_NUM_THREADS": "2"}, "2")])
+def test_numpy_threads_for_nothing_only_where_that_is_asked_for(named, threads):
+    here = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    asked = [sys.executable, "-c", "import os, cli; print(os.environ['OPENBLAS_NUM_THREADS'])"]
+    assert subprocess.run(asked, env=here | named, capture_output=True, text=True, check=True).stdout.split() == [
+        threads
+    ]
