@@ -9,7 +9,7 @@ from connectors.contract import layout
 from connectors.contract.documents import read_document
 from connectors.contract.manifest import Pointer, RunManifest
 from connectors.contract.storage import NotFoundError, Storage
-from connectors.contract.wire import VersionedModel, WireModel
+from connectors.contract.wire import ConnectorName, RunId, VersionedModel, WireModel
 
 
 class GuardReading(WireModel):
@@ -49,8 +49,8 @@ class Held(VersionedModel):
     """
 
     mend: ClassVar[str] = "remove it, and run the job again"
-    connector: str
-    run_id: str
+    connector: ConnectorName
+    run_id: RunId
     tag: str | None
     pointer: Pointer
     manifest: RunManifest

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import unquote
@@ -20,7 +21,7 @@ STARTED = "started/"
 JOB_TYPES = ("related_items", "user_personalization")
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
-_RUN_ID = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d{6})Z-([0-9a-f]{6})")
+_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}", re.ASCII)
 _PARTITION = re.compile(r"(?:^|/)year=(\d{4})/month=(\d\d)/day=(\d\d)/time=(\d{6})-([0-9a-f]{6})/")
 _RUN_IN_KEY = re.compile(r"(?<=[/=-])\d{8}T\d{6}Z-[0-9a-f]{6}(?=[/.])")
 _MANIFEST = re.compile(
@@ -111,17 +112,28 @@ def time_of_run(run_id: str) -> datetime:
     Raises:
         LayoutError: The text is not a run id.
     """
-    if _RUN_ID.fullmatch(run_id) is None:
-        raise LayoutError(f"run id {run_id!r} should look like 20260131T020000Z-3f9a2c")
-    return datetime.strptime(run_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    with suppress(ValueError):  # no such day, or time
+        if _RUN_ID.fullmatch(run_id):
+            return datetime.strptime(run_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    raise LayoutError(f"run id {run_id!r} should look like 20260131T020000Z-3f9a2c")
+
+
+def is_run_id(text: str) -> bool:
+    """Whether a run may be called this."""
+    try:
+        time_of_run(text)
+    except LayoutError:
+        return False
+    return True
 
 
 def run_of_key(key: str) -> str | None:
     """The run that a key belongs to; None for what no single run left."""
     if match := _PARTITION.search(key):
-        return "{}{}{}T{}Z-{}".format(*match.groups())
-    match = _RUN_IN_KEY.search(key)
-    return match[0] if match else None
+        run_id = "{}{}{}T{}Z-{}".format(*match.groups())
+    else:
+        run_id = match[0] if (match := _RUN_IN_KEY.search(key)) else ""
+    return run_id if is_run_id(run_id) else None
 
 
 def partition(run_id: str) -> str:
@@ -130,10 +142,8 @@ def partition(run_id: str) -> str:
     Raises:
         LayoutError: The text is not a run id.
     """
-    match = _RUN_ID.fullmatch(run_id)
-    if match is None:
-        raise LayoutError(f"run id {run_id!r} should look like 20260131T020000Z-3f9a2c")
-    year, month, day, time, digits = match.groups()
+    time_of_run(run_id)
+    year, month, day, time, digits = run_id[:4], run_id[4:6], run_id[6:8], run_id[9:15], run_id[17:]
     return f"year={year}/month={month}/day={day}/time={time}-{digits}"
 
 

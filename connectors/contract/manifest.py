@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
-from connectors.contract.wire import VersionedModel, WireModel
+from connectors.contract.wire import ConnectorName, RunId, VersionedModel, WireModel
 
 Acknowledge = Literal["onDelivery", "onWrite"]
 
@@ -44,8 +44,8 @@ class RunManifest(VersionedModel):
 
     mend: ClassVar[str] = "remove it: the next run sends again what it told"
     job: str
-    run_id: str
-    connector: str
+    run_id: RunId
+    connector: ConnectorName
     version: int = Field(ge=1)
     previous_version: int | None = None
     acknowledge: Acknowledge
@@ -76,7 +76,7 @@ class Pointer(VersionedModel):
 
     mend: ClassVar[str] = "repair it with: recsync run --full, which sends everyone once"
     version: int = Field(ge=1)
-    run_id: str
+    run_id: RunId
     manifest: str
     previous: str = ""
     snapshot: list[PartFile]
@@ -106,7 +106,7 @@ class Message(VersionedModel):
         lines: The records themselves, as they stand in the part.
     """
 
-    connector: str
+    connector: ConnectorName
     manifest: str
     version: int = Field(ge=1)
     file: str

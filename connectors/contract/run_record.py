@@ -11,7 +11,7 @@ from connectors.contract.documents import find_document
 from connectors.contract.held import GuardReading, InputObject
 from connectors.contract.records import Item
 from connectors.contract.storage import Storage
-from connectors.contract.wire import VersionedModel, WireModel
+from connectors.contract.wire import ConnectorName, RunId, VersionedModel, WireModel
 
 # trial: told to some users, and not committed.
 Outcome = Literal["committed", "held", "stopped", "planned", "trial"]
@@ -73,7 +73,7 @@ class ConnectorRecord(WireModel):
         unchanged: Users who are told nothing.
     """
 
-    connector: str
+    connector: ConnectorName
     outcome: Outcome
     version: int | None = None
     tag: str | None = None
@@ -110,7 +110,7 @@ class RunRecord(VersionedModel):
     """
 
     mend: ClassVar[str] = "remove it: it only tells of that run"
-    run_id: str
+    run_id: RunId
     job: str
     token: str = ""
     started_at: datetime

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from connectors.contract import layout
+
 FORMAT_VERSION = 1
+
+
+def _a_name(text: str) -> str:
+    if not layout.is_name(text):
+        raise ValueError("should be a name of A-Z a-z 0-9 . _ -")
+    return text
+
+
+def _a_run_id(text: str) -> str:
+    if not layout.is_run_id(text):
+        raise ValueError("should look like 20260131T020000Z-3f9a2c")
+    return text
+
+
+# What keys are made of: a document that would lead elsewhere is refused where it is read.
+ConnectorName = Annotated[str, AfterValidator(_a_name)]
+RunId = Annotated[str, AfterValidator(_a_run_id)]
 
 
 class NewerFormatError(Exception):

@@ -95,9 +95,20 @@ def test_of_a_run_that_was_replaced_nothing_is_sent(recsync, stuck, publish, bra
 
 
 def test_a_commit_that_was_never_published_replaces_nothing(recsync, stuck, braze, folder):
-    pointer = Pointer(version=2, run_id="r", manifest="output/braze/none", previous=stuck.key, snapshot=[])
+    pointer = Pointer(
+        version=2, run_id=stuck.manifest.run_id, manifest="output/braze/none", previous=stuck.key, snapshot=[]
+    )
     stuck.storage.put(layout.pointer("braze"), pointer.to_json().encode())
     assert redelivered(recsync, folder)[1]["delivered"] == 6
+
+
+def test_a_manifest_that_was_changed_by_hand_is_named_with_what_mends_it(recsync, stuck, braze, folder):
+    told = {**json.loads(stuck.manifest.to_json()), "connector": ""}
+    stuck.storage.put(stuck.key, json.dumps(told).encode())
+    code, _, said = recsync("redeliver", folder)
+    assert code == 1
+    assert "_manifest.json is damaged (connector: " in said
+    assert braze.account.stats.calls == 0
 
 
 def test_what_is_refused_this_time_exits_5(recsync, publish, braze, folder):

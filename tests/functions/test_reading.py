@@ -81,9 +81,12 @@ def _records(draw):
     )
 
 
+RUN = "20260131T020000Z-3f9a2c"
+
+
 def enqueued(records) -> list[str]:
     manifest = RunManifest(
-        job="j", run_id="r", connector="braze", version=1, acknowledge="onDelivery", options={}, counts={}, files=[],
+        job="j", run_id=RUN, connector="braze", version=1, acknowledge="onDelivery", options={}, counts={}, files=[],
         records_per_request=3, digest="0", created_at=datetime.now(UTC),
     )  # fmt: skip
     lines = (json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() for record in records)

@@ -20,8 +20,11 @@ NOW = AT = datetime(2026, 11, 21, 4, tzinfo=UTC)
 GUARDS_OFF = {"allowEmpty": True, "maxClearedPct": None, "maxBadLinePct": None}
 
 
+RUN = "20260131T020000Z-3f9a2c"
+
+
 def committed(partitions, files=()):
-    return Pointer(version=1, run_id="r", manifest="m", snapshot=list(files), partitions=partitions)
+    return Pointer(version=1, run_id=RUN, manifest="m", snapshot=list(files), partitions=partitions)
 
 
 @pytest.mark.parametrize(

@@ -310,8 +310,13 @@ def test_what_no_run_left_belongs_to_none(key):
 
 def test_a_run_id_says_when_it_began():
     assert layout.time_of_run(RUN) == datetime(2026, 1, 31, 2, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["yesterday", "20261399T020000Z-3f9a2c", "20260230T020000Z-3f9a2c", "٢" + RUN[1:]])
+def test_what_names_no_second_is_no_run_id(text):
     with pytest.raises(LayoutError, match="should look like"):
-        layout.time_of_run("yesterday")
+        layout.time_of_run(text)
+    assert layout.run_of_key(f"runs/{text}/run.json") is None
 
 
 def test_the_ids_of_a_trial_are_known_by_their_time():

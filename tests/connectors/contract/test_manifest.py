@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
 
+from connectors.contract.held import Held
 from connectors.contract.manifest import Message, PartFile, Pointer, RunManifest
+from connectors.contract.run_record import ConnectorRecord, RunRecord
 from connectors.contract.wire import FORMAT_VERSION, NewerFormatError
 
 texts = st.text(max_size=8)
@@ -18,11 +21,14 @@ counts = st.integers(0, 2**53)
 versions = st.integers(1, 2**53)
 options = st.dictionaries(texts, st.none() | st.booleans() | counts | texts | st.lists(texts, max_size=2), max_size=3)
 part_files = st.builds(PartFile, key=texts, records=counts, size_bytes=counts, checksum=texts)
+names = st.text("abcXYZ019._-", min_size=1, max_size=8).filter(lambda name: name not in {".", ".."})
+seconds = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1))
+run_ids = seconds.map(lambda at: f"{at:%Y%m%dT%H%M%SZ}-3f9a2c")
 manifests = st.builds(
     RunManifest,
     job=texts,
-    run_id=texts,
-    connector=texts,
+    runId=run_ids,
+    connector=names,
     version=versions,
     previous_version=st.none() | versions,
     acknowledge=st.sampled_from(["onDelivery", "onWrite"]),
@@ -37,14 +43,14 @@ manifests = st.builds(
 pointers = st.builds(
     Pointer,
     version=versions,
-    run_id=texts,
+    runId=run_ids,
     manifest=texts,
     snapshot=st.lists(part_files, max_size=3),
     attributes=st.lists(texts, max_size=3),
 )
 messages = st.builds(
     Message,
-    connector=texts,
+    connector=names,
     manifest=texts,
     version=versions,
     file=texts,
@@ -53,7 +59,8 @@ messages = st.builds(
     attempt=versions,
     lines=st.lists(st.fixed_dictionaries({"userId": texts, "recommendations": st.none() | options}), max_size=3),
 )
-POINTER = {"formatVersion": 1, "version": 7, "runId": "r", "manifest": "m", "snapshot": []}
+RUN = "20260131T020000Z-3f9a2c"
+POINTER = {"formatVersion": 1, "version": 7, "runId": RUN, "manifest": "m", "snapshot": []}
 
 
 @given(manifests | pointers | messages)
@@ -122,7 +129,17 @@ def test_a_pointer_of_another_shape_is_refused(change):
         Pointer.model_validate_json(json.dumps(POINTER | change))
 
 
+@pytest.mark.parametrize("name", ["", "..", "a/b", "../../ann", "20269999T999999Z-3f9a2c/"])
+@pytest.mark.parametrize("model", [RunManifest, Pointer, Message, Held, RunRecord, ConnectorRecord])
+def test_what_would_lead_to_another_key_is_refused_and_not_quoted(model, name):
+    led = {to_camel(one) for one in {"connector", "run_id"} & model.model_fields.keys()}
+    with pytest.raises(ValidationError) as found:
+        model.model_validate(dict.fromkeys(led, name))
+    assert {error["loc"][0] for error in found.value.errors() if error["type"] == "value_error"} == led
+    assert "ann" not in str(found.value)
+
+
 @given(st.lists(part_files, max_size=4))
 def test_a_pointer_knows_how_many_rows_its_snapshot_holds(files):
-    pointer = Pointer(version=1, run_id="r", manifest="m", snapshot=files)
+    pointer = Pointer(version=1, run_id=RUN, manifest="m", snapshot=files)
     assert pointer.rows == sum(file.records for file in files)

@@ -208,7 +208,8 @@ def hostile_facts(facts, run, part, tally, text, url, field):
     reading = GuardReading(name=text, number=1, limit=0, is_breached=True, note=text)
     counts = [ItemCount(item_id=text, users=1)]
     given = {"samples": [sample], "unchanged": [sample], "items": counts, "gained": counts, "lost": counts}
-    one = part(connector=text, outcome="held", reason=text, fields={text: 1}, guards=[reading], **given)
+    one = part(outcome="held", reason=text, fields={text: 1}, guards=[reading], **given)
+    one = one.model_copy(update={"connector": text})  # no record has such a name; the page would not mind
     inputs, stages = [InputObject(root=text, key=text, mark=text)], [Stage(name=text, seconds=1)]
     record = run(one, job=text, batch=text, message=text, inputs=inputs, stages=stages)
     standing = Standing(tally(Refusal(text, 1, [text], text), rejected=1))
