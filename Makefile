@@ -52,12 +52,13 @@ bench: .bench/.ready ## Measure us against the algorithm of 2022, DuckDB, Polars
 	.bench/bin/python -m benchmarks.table
 	.bench/bin/python -m benchmarks.plot
 
-bench-full: .bench/.ready ## The same with a million users (hours)
+bench-full: .bench/.ready ## The same with a million users, and us with four (hours)
 	$(RACE) full --size M
 	$(RACE) full --size M --rounds 2 --only ours --add
 	$(RACE) delta --size M --only ours
 	$(RACE) related --size M
 	$(RACE) related-shared --size M
+	$(RACE) full --size L --only ours,limit
 	.bench/bin/python -m benchmarks.table
 	.bench/bin/python -m benchmarks.plot
 

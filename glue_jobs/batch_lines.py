@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, cast
 from glue_jobs.lines import LineError, decoded_object, id_of, is_text
 
 _NUMBERS = frozenset({int, float})
+# What a line answers for in one type of job → what in the other type.
+_OF_OTHER_JOBS = {"userId": ("itemId", "related_items"), "itemId": ("userId", "user_personalization")}
 # The reason of a good line in which a key stood twice.
 REPEATED_KEY = "a key stands twice; the last one counts"
 
@@ -49,9 +51,17 @@ def parse_batch_line(line: bytes, key_name: str, *, keeps_scores: bool = True) -
     query = data.get("input")
     key = id_of(query.get(key_name)) if isinstance(query, dict) else None
     if key is None:
-        return BatchLine("broken", reason=f"input.{key_name} is missing")
+        return BatchLine("broken", reason=_without_key(query, key_name))
     answer = _answer(key, data, keeps_scores=keeps_scores)
     return answer._replace(reason=REPEATED_KEY) if repeated and answer.kind == "good" else answer
+
+
+def _without_key(query: Any, key_name: str) -> str:
+    """Why a line answers for nobody; one that a job of the other type would read is known."""
+    other, job_type = _OF_OTHER_JOBS[key_name]
+    is_other = isinstance(query, dict) and id_of(query.get(other)) is not None
+    hint = f", and {other} is there: a batch like this belongs to a {job_type} job" if is_other else ""
+    return f"input.{key_name} is missing{hint}"
 
 
 def _answer(key: str, data: dict[str, Any], *, keeps_scores: bool) -> BatchLine:

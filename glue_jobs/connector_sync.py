@@ -161,7 +161,7 @@ def _proposal(
     meetings = meet(rows, told_elsewhere, parting.number)
     written = output.write(meetings, plan, this.spark.sparkContext.broadcast(_catalogue(this, committed, items)))
     files, counts = written.settled()
-    _check_usable(this, counts)
+    _check_usable(this, counts, written.why_broken)
     unmatched = unmatched_items(rows) if counts["mappingRowsUnmatched"] else 0
     counts = {**counts, "mappingItemsUnmatched": unmatched, **items.counts}
     key = f"{layout.snapshot(connector, tell.version, run.run_id)}/items.parquet"
@@ -190,11 +190,12 @@ def _catalogue(this: Work, committed: Committed, items: Items) -> Catalogue:
     return replace(items.catalogue, known=state.read_known_items(this.run.storage, committed))
 
 
-def _check_usable(this: Work, counts: Mapping[str, int]) -> None:
+def _check_usable(this: Work, counts: Mapping[str, int], why_broken: str) -> None:
     """A batch without one good line says that the batch failed, not that everybody lost his recommendations."""
     is_empty = counts["linesRead"] == counts["linesFailed"] + counts["linesBroken"]
     if is_empty and not this.run.config.guards.allow_empty:
+        unreadable = f"{counts['linesBroken']} unreadable" + (f" ({why_broken})" if why_broken else "")
         raise NoInputError(
             f"no usable line: {counts['linesRead']} read, {counts['linesFailed']} failed by the recommender, "
-            f"{counts['linesBroken']} unreadable; nothing was changed. Where that may be, set guards.allowEmpty"
+            f"{unreadable}; nothing was changed. Where that may be, set guards.allowEmpty"
         )

@@ -81,6 +81,7 @@ class Written:
         told: Upserts and holdouts, and the rows of everyone but those to be cleared.
         clears: Clears, and their users' rows once these are sent.
         withheld: The same users' rows as they were: taken in place of `clears` when none may be sent.
+        why_broken: Why one of the batch's unreadable lines is; empty where there is none.
     """
 
     told: Files
@@ -88,6 +89,7 @@ class Written:
     withheld: Files
     counts: Counter[str]
     story: Story = field(default_factory=Story)
+    why_broken: str = ""
 
     def settled(self) -> tuple[Files, dict[str, int]]:
         """What of it is committed, and the figures.
@@ -128,7 +130,8 @@ def together(reports: Iterable[dict[str, Any]]) -> Written:
     told, clears, withheld = ([report[name] for report in reports] for name in ("told", "clears", "withheld"))
     counts = sum((Counter(report["counts"]) for report in reports), Counter[str]())
     story = stories.together([report["story"] for report in reports])
-    return Written(_joined(told), _joined(clears), _joined(withheld), counts, story)
+    why_broken = next((why for report in reports if (why := report["whyBroken"])), "")
+    return Written(_joined(told), _joined(clears), _joined(withheld), counts, story, why_broken)
 
 
 def _joined(reports: list[dict[str, Any]]) -> Files:
@@ -228,6 +231,7 @@ class _Task:
         self._quarantine = LinesWriter(plan.storage, f"{layout.quarantine(plan.run_id)}/{lines}")
         self._counts: Counter[str] = Counter()
         self._narrator = Narrator(plan.alias_key, catalogue.items)
+        self._why_broken = ""
 
     def count_line(self, row: Meeting) -> Meeting:
         """Count a line of the batch, or of the pairs of users and items, and keep it where it is of no use."""
@@ -238,6 +242,8 @@ class _Task:
             self._counts[figure] += 1
         if figure == "linesFailed" and self._plan.saves_failed_lines:
             self._errors.write((row.text or "").encode("utf-8", "replace"))
+        if figure == "linesBroken":
+            self._why_broken = self._why_broken or row.reason or ""
         if figure in ("linesBroken", "mappingRowsBroken", "excludeRowsBroken"):
             kept = {"file": row.file, "text": row.text, "reason": row.reason or _PAIR_REASON}
             self._quarantine.write(json.dumps(kept, ensure_ascii=False).encode("utf-8", "replace"))
@@ -270,6 +276,7 @@ class _Task:
             "withheld": self._withheld.close(),
             "counts": {name: count for name, count in self._counts.items() if count},
             "story": self._narrator.report(),
+            "whyBroken": self._why_broken,
         }
 
 

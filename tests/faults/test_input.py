@@ -235,6 +235,17 @@ def test_f17_only_failed_lines_change_nothing(users):
     stops(users, NoInputError, "2 read, 2 failed by the recommender, 0 unreadable")
 
 
+@pytest.mark.parametrize(
+    ("job_type", "line", "fits"),
+    [("users", related("7", "1"), "related_items"), ("mapped", for_user("ann", "1"), "user_personalization")],
+)
+def test_f17_lines_of_another_job_type_change_nothing_and_are_known(request, job_type, line, fits):
+    shop = request.getfixturevalue(job_type)
+    shop.run()
+    shop.batch(line, line)
+    stops(shop, NoInputError, rf"2 unreadable \(.* is missing, and .* is there: .* belongs to a {fits} job\)")
+
+
 def test_f17_an_empty_file_changes_nothing(users):
     users.run()
     users.write("input/batch/job_config.json.out", "")

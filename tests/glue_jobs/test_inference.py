@@ -37,6 +37,11 @@ def read(text, key="userId"):
             "userId",
             BatchLine("good", "1", ["2"]),
         ),
+        (
+            '{"input":{"userId":"891","itemList":["27","886"]},"output":{"recommendedItems":["886","27"],"scores":[0.5,0.25]}}',
+            "userId",
+            BatchLine("good", "891", ["886", "27"], [0.5, 0.25]),
+        ),
         ('{"input":{"itemId":"9"},"output":{"recommendedItems":[]}}', "itemId", BatchLine("good", "9", [])),
         ('{"input":{"itemId":"9"},"error":"cold item"}', "itemId", BatchLine("failed", "9", reason="cold item")),
         (
