@@ -89,8 +89,9 @@ def _trial(this: Work, connector: str, rows: DataFrame) -> End:
     version = max(1, state.read_pointer(run.storage, connector).version)
     tell = replace(tell_plan(run, connector, nothing), version=version)
     items = _items(this, connector, nothing)
-    meetings = meet(rows, None, _parting(this, nothing).number)
-    plan = WritePlan(run.storage, connector, run.run_id, False, tell, this.alias_key, keeps_rows=False)
+    parts = _parting(this, nothing).number
+    meetings = meet(rows, None, parts)
+    plan = WritePlan(run.storage, connector, run.run_id, False, tell, this.alias_key, keeps_rows=False, parts=parts)
     written = output.write(meetings, plan, this.spark.sparkContext.broadcast(items.catalogue))
     files, counts = written.settled()
     if not counts["users"]:
@@ -156,9 +157,10 @@ def _proposal(
     saves, parting = run.config.save_batch_inference_errors, _parting(this, committed)
     told_there = files_of_parts(committed.pointer) if parting.is_as_before else {}
     told_elsewhere = None if parting.is_as_before else read_snapshot(this.spark, run.storage, committed)
-    plan = WritePlan(run.storage, connector, run.run_id, saves, tell, this.alias_key, told=told_there)
+    parts = parting.number
+    plan = WritePlan(run.storage, connector, run.run_id, saves, tell, this.alias_key, parts=parts, told=told_there)
     this.report(f"{connector}: reading the batch, comparing with version {committed.version or 'none'}, writing")
-    meetings = meet(rows, told_elsewhere, parting.number)
+    meetings = meet(rows, told_elsewhere, parts)
     written = output.write(meetings, plan, this.spark.sparkContext.broadcast(_catalogue(this, committed, items)))
     files, counts = written.settled()
     _check_usable(this, counts, written.why_broken)
@@ -166,7 +168,7 @@ def _proposal(
     counts = {**counts, "mappingItemsUnmatched": unmatched, **items.counts}
     key = f"{layout.snapshot(connector, tell.version, run.run_id)}/items.parquet"
     known = None if items.is_shelved else write_items(run.storage, key, items.catalogue.pieces)
-    kept = Kept(known, items.types, parting.number)
+    kept = Kept(known, items.types, parts)
     return propose(run, connector, committed, tell, files=files, counts=counts, kept=kept), written.story
 
 

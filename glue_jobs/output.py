@@ -60,6 +60,7 @@ class WritePlan:
         saves_failed_lines: Whether lines that the recommender failed are kept under errors/.
         alias_key: What users are named by in the run's story.
         keeps_rows: Whether it leaves a snapshot; a trial leaves none.
+        parts: How many tasks there are.
         told: Part → the files of the committed snapshot with its users, where a task reads these itself.
     """
 
@@ -70,6 +71,7 @@ class WritePlan:
     tell: TellPlan
     alias_key: bytes
     keeps_rows: bool = True
+    parts: int = 1
     told: Mapping[int, Sequence[PartFile]] = field(default_factory=dict)
 
 
@@ -230,7 +232,7 @@ class _Task:
         self._errors = LinesWriter(plan.storage, f"{layout.errors(plan.run_id)}/{lines}")
         self._quarantine = LinesWriter(plan.storage, f"{layout.quarantine(plan.run_id)}/{lines}")
         self._counts: Counter[str] = Counter()
-        self._narrator = Narrator(plan.alias_key, catalogue.items)
+        self._narrator = Narrator(plan.alias_key, catalogue.items, plan.parts)
         self._why_broken = ""
 
     def count_line(self, row: Meeting) -> Meeting:

@@ -7,6 +7,7 @@ hash of their id: they are anybody, and the same ones every day.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -94,16 +95,17 @@ _FIRST = "first"
 class Narrator:
     """Takes down the story of one task."""
 
-    def __init__(self, key: bytes, items_of: ItemsOf) -> None:
+    def __init__(self, key: bytes, items_of: ItemsOf, parts: int = 1) -> None:
         """Begin.
 
         Args:
             key: What users are named by: see `aliases`.
             items_of: For the record of a user who is told nothing.
+            parts: How many tasks there are. All reports meet in one place, so of many each is shorter.
         """
         self._key, self._items_of = key, items_of
         self._tallies = {name: _Tally() for name in (*_COUNTERS, _FIRST)}
-        self._told, self._unchanged = _Draw(MEASURED), _Draw(_SHOWN_UNCHANGED)
+        self._told, self._unchanged = (_Draw(_share_of(most, parts)) for most in (MEASURED, _SHOWN_UNCHANGED))
 
     def note(self, user_id: str, telling: Telling) -> None:
         """One user was decided about."""
@@ -160,6 +162,15 @@ class _Tally:
         self._counts.update(dict(zip(plain(texts), plain(counts), strict=True)))
         self._waiting.clear()
         return self._counts
+
+
+def _share_of(most: int, parts: int) -> int:
+    """How many of the first users of all parts stand in one part, at most: they fall into parts at random.
+
+    So many that more of them are in one part in fewer than one of a thousand million runs; some would be missing then.
+    """
+    mean = most / parts
+    return min(most, math.ceil(mean + 6 * math.sqrt(mean) + 10))
 
 
 class _Draw:

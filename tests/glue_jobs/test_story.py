@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
 from glue_jobs.delta import Told, Verdict
-from glue_jobs.story import Narrator
+from glue_jobs.story import MEASURED, Narrator, together
 from glue_jobs.tell import Telling
 
 AT = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
@@ -40,3 +42,27 @@ def test_the_fields_that_changed_count_for_a_list_that_was_empty_before_too():
 def test_a_list_that_nobody_is_told_of_counts_by_its_items_alone():
     found = counted(Telling(Verdict.UNCHANGED, was=told("1"), items=["1"]))
     assert found == {"fields": {}, "items": {"1": 1}, "gained": {}, "lost": {}}
+
+
+def story_of(users, parts):
+    """What tasks report of users who are all told the same, and these reports together."""
+    narrators = [Narrator(b"key", lambda item_ids: (), parts=parts) for _ in range(parts)]
+    for number, user in enumerate(users):
+        narrators[number % parts].note(user, Telling(Verdict.NEW, b"{}\n", items=["1"]))
+        narrators[number % parts].note(f"{user}-same", Telling(Verdict.UNCHANGED, was=told("1"), items=["1"]))
+    reports = [one.report() for one in narrators]
+    return reports, together(reports)
+
+
+@pytest.mark.parametrize("users", [3, 150, 5_000])
+def test_of_many_parts_the_same_users_are_drawn_as_of_one(users):
+    names = [f"user-{number}" for number in range(users)]
+    (_, of_one), (_, of_many) = story_of(names, 1), story_of(names, 50)
+    assert (of_many.told, of_many.unchanged) == (of_one.told, of_one.unchanged)
+    assert len(of_many.told) == min(users, MEASURED)
+
+
+def test_the_more_parts_there_are_the_less_each_reports():
+    reports, _ = story_of([f"user-{number}" for number in range(20_000)], 100)
+    assert max(len(report["told"]) for report in reports) <= 21
+    assert max(len(report["unchanged"]) for report in reports) <= 12
