@@ -10,7 +10,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +19,13 @@ from cli.run import UsageError
 from connectors.contract import layout
 from connectors.contract.layout import JobFolder
 from connectors.contract.receipts import read_ledger
-from connectors.contract.storage import Entry, NotFoundError, Storage, open_storage
+from connectors.contract.storage import Entry, NotFoundError, Storage, at_once, open_storage
 from glue_jobs import state
 from glue_jobs.config import JobConfig, load_config
 from glue_jobs.inference import find_batch
 from glue_jobs.pairs import find_exclusions
 
 MOST_BYTES = 2_000_000_000
-_AT_ONCE = 8
 # Where the copy holds what may lie outside of the job folder.
 _BATCH, _EXCLUSIONS = "input/batch_of_copy", "input/exclusions_of_copy"
 
@@ -109,9 +107,8 @@ def _below(storage: Storage, place: str, wanted: Collection[str] | None = None) 
 
 
 def _copy(sources: list[Source], top: Path) -> None:
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for _ in pool.map(lambda source: _fetch(source, top / source.target), sources):
-            pass
+    for _ in at_once(lambda source: _fetch(source, top / source.target), sources):
+        pass
 
 
 def _fetch(source: Source, path: Path) -> None:

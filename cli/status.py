@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from cli.fate import FATE_NAMES
 from cli.run import after_publishing
@@ -15,10 +18,10 @@ from connectors.contract import layout
 from connectors.contract.documents import read_document
 from connectors.contract.health import Health, read_health
 from connectors.contract.held import Held, newest_held
-from connectors.contract.manifest import RunManifest
+from connectors.contract.manifest import PartFile, RunManifest
 from connectors.contract.receipts import read_ledger
 from connectors.contract.run_record import RunRecord, read_record, run_ids
-from connectors.contract.storage import Storage
+from connectors.contract.storage import Storage, at_once
 from functions.enqueue import Marker
 from glue_jobs import state
 from glue_jobs.delta import REST_AFTER
@@ -92,7 +95,7 @@ def read_status(storage: Storage) -> list[Status]:
     """Every connector that has anything in a job folder, by name."""
     records = [read_record(storage, layout.run_record(run_id)) for run_id in run_ids(storage)[:1]]
     last = records[0] if records else None
-    names = {entry.key.split("/")[1] for folder in ("output/", "held/") for entry in storage.list(folder)}
+    names = {name for place in ("output/", "held/") for name in storage.folders(place)}
     names |= {one.connector for one in last.connectors} if last else set()
     return [_of_connector(storage, name, last) for name in sorted(names)]
 
@@ -106,9 +109,7 @@ def _of_connector(storage: Storage, connector: str, last: RunRecord | None) -> S
             return found
         found.version, found.run_id = committed.version, committed.pointer.run_id
         found.since, found.users = layout.time_of_run(committed.pointer.run_id), committed.pointer.rows
-        for file in committed.pointer.snapshot:
-            rejections = read_table(storage, file, USER_ARROW)["rejections"].to_pylist()
-            found.resting += sum(count >= REST_AFTER for count in rejections)
+        found.resting = sum(at_once(functools.partial(_resting, storage), committed.pointer.snapshot))
         manifest = state.read_manifest(storage, committed.pointer.manifest)
     except StateError as error:
         found.trouble = str(error)
@@ -119,14 +120,16 @@ def _of_connector(storage: Storage, connector: str, last: RunRecord | None) -> S
     return found
 
 
+def _resting(storage: Storage, file: PartFile) -> int:
+    """Users of a part of the snapshot whom the destination refused too often."""
+    rejections = read_table(storage, file, pa.schema([USER_ARROW.field("rejections")]))["rejections"]
+    return int(pc.sum(pc.greater_equal(rejections, REST_AFTER), min_count=0).as_py())
+
+
 def _add_delivery(found: Status, storage: Storage, manifest: RunManifest) -> None:
     if manifest.acknowledge == "onDelivery":
         counts = read_ledger(storage, manifest).counts()
         found.fates = Counter({FATE_NAMES[fate]: count for fate, count in counts.items()})
     found.parts = len(manifest.files)
-    found.enqueued = sum(marker.done for marker in _markers(storage, manifest))
-
-
-def _markers(storage: Storage, manifest: RunManifest) -> Iterator[Marker]:
-    for entry in storage.list(f"enqueued/{manifest.connector}/run={manifest.run_id}/"):
-        yield read_document(storage, entry.key, Marker)
+    markers = (entry.key for entry in storage.list(f"enqueued/{manifest.connector}/run={manifest.run_id}/"))
+    found.enqueued = sum(at_once(lambda key: read_document(storage, key, Marker).done, markers))

@@ -13,7 +13,7 @@ from connectors.contract.storage import Entry, Storage
 
 _HELD = "held/"
 FOLDERS = ("output/", "receipts/", "enqueued/", "errors/", "quarantine/", "runs/", _HELD, layout.STARTED)
-# So many are removed at a time, within the function's timeout; the next hour goes on.
+# So many are removed at a time, of all folders together, within the function's timeout; the next hour goes on.
 AT_MOST = 5_000
 
 

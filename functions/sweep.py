@@ -6,6 +6,7 @@ So this looks at what should have happened by now, and does it.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from connectors.contract.batches import Batch, newest_batch
 from connectors.contract.documents import find_document
 from connectors.contract.layout import JobFolder
 from connectors.contract.manifest import Pointer
-from connectors.contract.storage import Storage
+from connectors.contract.storage import Storage, at_once
 from functions import retention
 from functions.dead_letters import remove_pointless
 from functions.enqueue import Marker, Queue
@@ -87,7 +88,7 @@ def late_manifest(storage: Storage, connector: str, now: datetime) -> str | None
     if manifest is None or manifest.acknowledge == "onWrite" or now - _written_at(storage, key) < PATIENCE:
         return None
     parts = (layout.enqueued(connector, manifest.run_id, file.key) for file in manifest.files)
-    return key if any(not _is_done(storage, part) for part in parts) else None
+    return None if all(at_once(functools.partial(_is_done, storage), parts)) else key
 
 
 def event_of(address: str) -> str:
@@ -182,15 +183,16 @@ def _prune(folders: Sequence[JobFolder], now: datetime) -> dict[str, Any]:
     from functions import aws, settings
 
     before = now - timedelta(days=settings.retention_days())
-    removed, failed = {}, {}
+    removed, failed = Counter[str](), {}
     for folder in folders:
+        left = retention.AT_MOST - removed.total()
         try:
-            removed[folder.job] = retention.prune(open_storage(folder.root), before)
+            removed[folder.job] = retention.prune(open_storage(folder.root), before, at_most=left)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told for this folder
             failed[folder.job] = f"{type(error).__name__}: {error}"
     aws.log("pruned", removed=removed)
     _raise_if_any(failed)
-    return {"removed": removed}
+    return {"removed": dict(removed)}
 
 
 def _raise_if_any(failed: dict[str, str]) -> None:

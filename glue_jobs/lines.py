@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,7 +18,7 @@ import orjson
 
 from connectors.contract import layout
 from connectors.contract.gzipped import CutError, unpacking
-from connectors.contract.storage import Entry, Storage, open_storage
+from connectors.contract.storage import Entry, Storage, at_once, open_storage
 from glue_jobs.errors import ConfigError, InputError
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
@@ -194,8 +193,7 @@ def plain_bytes(entries: Iterable[Entry]) -> int:
 
 def check_packing(storage: Storage, entries: Sequence[Entry]) -> None:
     """Each file's first bytes have to say what its name says: Spark unpacks by the name alone."""
-    with ThreadPoolExecutor(16) as pool:
-        heads = list(pool.map(functools.partial(_head, storage), [entry.key for entry in entries]))
+    heads = at_once(functools.partial(_head, storage), [entry.key for entry in entries])
     for entry, head in zip(entries, heads, strict=True):
         is_gzip = head == _GZIP_MAGIC
         if is_gzip != entry.key.endswith(".gz"):

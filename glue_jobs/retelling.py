@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from connectors import registry
 from connectors.contract import layout
 from connectors.contract.manifest import Pointer, RunManifest
-from connectors.contract.storage import NotFoundError, Storage
+from connectors.contract.storage import NotFoundError, Storage, at_once
 from glue_jobs import state
 from glue_jobs.delta import Told, Verdict
 from glue_jobs.item_lines import wanted_by
@@ -126,10 +126,14 @@ def told_by(storage: Storage, manifest: RunManifest, user_id: str) -> Told | Non
     Raises:
         UnknownStateError: The snapshot is gone, or it holds several rows for him.
     """
-    found: list[Told] = []
-    for key in _snapshot(storage, manifest):
+
+    def rows_in(key: str) -> list[Told]:
         table = pq.read_table(io.BytesIO(storage.get(key).data), schema=USER_ARROW, filters=[("userId", "=", user_id)])
-        found += [told for _, told in users_of(table) if told not in found]
+        return [told for _, told in users_of(table)]
+
+    found: list[Told] = []
+    for rows in at_once(rows_in, _snapshot(storage, manifest)):
+        found += [told for told in rows if told not in found]
     if len(found) > 1:
         raise UnknownStateError(f"the snapshot of version {manifest.version} holds several rows for this user")
     return found[0] if found else None

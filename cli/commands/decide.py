@@ -106,7 +106,7 @@ def _waiting(storage: Storage, connector: str | None, run_id: str | None) -> lis
     """
     from glue_jobs.errors import OutOfDateError
 
-    names = [connector] if connector else sorted({entry.key.split("/")[1] for entry in storage.list("held/")})
+    names = [connector] if connector else list(storage.folders("held/"))
     found = [held for name in names if (held := newest_held(storage, name))]
     if not found:
         raise OutOfDateError(f"no run of {storage.root} is held{f' for {connector}' if connector else ''}")

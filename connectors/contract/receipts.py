@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from connectors.contract import layout
 from connectors.contract.documents import parsed
 from connectors.contract.manifest import RunManifest
-from connectors.contract.storage import Storage
+from connectors.contract.storage import Storage, at_once
 from connectors.contract.wire import WireModel
 
 
@@ -143,6 +143,7 @@ def write_receipts(storage: Storage, manifest: RunManifest, receipts: Sequence[R
 
 def read_receipts(storage: Storage, manifest: RunManifest) -> Iterator[Receipt]:
     """All receipts of a run, in no order that means anything."""
-    for entry in storage.list(layout.receipts(manifest.connector, manifest.run_id)):
-        for line in storage.get(entry.key).data.splitlines():
-            yield parsed(line, Receipt, f"{storage.root}/{entry.key}")
+    keys = [entry.key for entry in storage.list(layout.receipts(manifest.connector, manifest.run_id))]
+    for key, blob in zip(keys, at_once(storage.get, keys), strict=True):
+        for line in blob.data.splitlines():
+            yield parsed(line, Receipt, f"{storage.root}/{key}")

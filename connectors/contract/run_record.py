@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from connectors.contract import layout
 from connectors.contract.documents import find_document
 from connectors.contract.held import GuardReading, InputObject
 from connectors.contract.records import Item
@@ -143,4 +144,4 @@ def run_ids(storage: Storage, *, is_plan: bool = False) -> list[str]:
     """The runs that left a record, or the plans, newest first."""
     name = "plan.json" if is_plan else "run.json"
     keys = (entry.key.split("/") for entry in storage.list("runs/"))
-    return sorted((parts[1] for parts in keys if parts[2:] == [name]), reverse=True)
+    return sorted((parts[1] for parts in keys if parts[2:] == [name] and layout.is_run_id(parts[1])), reverse=True)

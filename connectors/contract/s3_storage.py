@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from connectors.contract.layout import check_key
 from connectors.contract.mending import fix_of
 from connectors.contract.storage import (
+    AT_ONCE,
     Blob,
     ConflictError,
     Entry,
@@ -236,7 +237,8 @@ def _s3() -> Any:
     import boto3
     from botocore.config import Config
 
-    return boto3.client("s3", config=Config(retries={"mode": "standard", "total_max_attempts": TRIES}))
+    retries = {"mode": "standard", "total_max_attempts": TRIES}
+    return boto3.client("s3", config=Config(retries=retries, max_pool_connections=AT_ONCE))
 
 
 def _type_of(key: str) -> dict[str, str]:

@@ -6,13 +6,22 @@ with `if_match` replaces only what was read. A tag (S3: the ETag) stands for one
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypeVar
 
 from connectors.contract.layout import LayoutError, check_key
+
+# Calls on their way at once: S3 takes tens of milliseconds for each, however small what it gives.
+AT_ONCE = 16
+# Of which so many are asked for ahead of whoever takes what they give.
+_AHEAD = 1_000
+Thing = TypeVar("Thing")
+Made = TypeVar("Made")
 
 
 class StorageError(Exception):
@@ -88,6 +97,17 @@ def open_storage(address: str) -> Storage:
         bucket, _, prefix = address[5:].rstrip("/").partition("/")
         return S3Storage(bucket, prefix)
     return LocalStorage(Path(address).expanduser().absolute())
+
+
+def at_once(work: Callable[[Thing], Made], things: Iterable[Thing]) -> Iterator[Made]:
+    """What some work on a storage makes of many things, in their order, several at a time.
+
+    Up to a thousand results wait for whoever takes them: work should give small ones.
+    """
+    waiting = iter(things)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        while some := list(islice(waiting, _AHEAD)):
+            yield from pool.map(work, some)
 
 
 def is_hidden(key: str) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from cli.records import started_with
 from connectors.contract import layout
 from connectors.contract.local_storage import LocalStorage
-from connectors.contract.run_record import RunRecord, write_record
+from connectors.contract.run_record import RunRecord, run_ids, write_record
 from connectors.contract.storage import StorageError
 
 AT = datetime(2026, 11, 21, 4, tzinfo=UTC)
@@ -66,3 +66,10 @@ def test_a_damaged_record_of_that_time_is_named_and_one_of_another_time_is_not_r
     storage.put(layout.run_record(layout.new_run_id(AT)), b"{")
     with pytest.raises(StorageError, match=r"run\.json is damaged"):
         found(storage)
+
+
+def test_what_is_no_run_under_runs_is_passed_over(storage):
+    mine = ran(storage, AT, "mine")
+    storage.put("runs/backup of march/run.json", storage.get(layout.run_record(mine)).data)
+    assert run_ids(storage) == [mine]
+    assert found(storage) == mine

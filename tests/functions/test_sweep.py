@@ -12,7 +12,7 @@ from connectors.contract.layout import JobFolder
 from connectors.contract.local_storage import LocalStorage
 from connectors.contract.s3_storage import S3Storage
 from connectors.contract.storage import open_storage
-from functions import enqueue, sweep
+from functions import enqueue, retention, sweep
 from functions.enqueue import Marker
 from functions.start_sync import PATIENCE, Started
 
@@ -226,6 +226,15 @@ def test_old_runs_are_pruned_by_the_retention_of_the_stack(account, published, m
     monkeypatch.setenv("RETENTION_DAYS", "30")
     assert sweep.lambda_handler({"task": "prune"}, None) == {"removed": {JOB: 1}}
     assert old not in {entry.key for entry in storage.list()}
+
+
+def test_all_folders_together_lose_a_little_at_a_time(account, published, monkeypatch):
+    for storage in (S3Storage("shop", "etl_jobs/related_items/other"), published.storage):
+        for name in ("a", "b"):
+            storage.put(f"{layout.receipts('braze', '20200101T000000Z-000001')}{name}.jsonl", b"")
+    monkeypatch.setattr(retention, "AT_MOST", 3)
+    removed = [sweep.lambda_handler({"task": "prune"}, None)["removed"] for _ in range(3)]
+    assert removed == [{"related_items/other": 2, JOB: 1}, {JOB: 1}, {JOB: 0}]
 
 
 def test_what_could_not_be_looked_at_is_an_error_after_all_else_was_done(account, published):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from connectors.contract.local_storage import LocalStorage
 from connectors.contract.manifest import PartFile, RunManifest
-from connectors.contract.receipts import Fate, Ledger, Receipt, Rejection
+from connectors.contract.receipts import Fate, Ledger, Receipt, Rejection, read_ledger, write_receipts
 
 AT = datetime(2026, 1, 31, 2, tzinfo=UTC)
 LINES = {"a": 12, "b": 5, "empty": 0}
@@ -182,3 +184,23 @@ def test_a_part_is_acknowledged_when_every_line_was_delivered():
 def test_a_refusal_is_forgotten_once_the_line_is_delivered_after_all():
     ledger = Ledger.of(manifest({"b": 5}), [receipt("b", 0, 4, rejected=(2,)), receipt("b", 2, 2)])
     assert ledger.is_acknowledged("b")
+
+
+# Of a folder
+
+
+class Patient(LocalStorage):
+    """Answers a read only while three others are on their way, as a far-away storage that is asked for many would."""
+
+    together = threading.Barrier(4)
+
+    def get(self, key):
+        self.together.wait(timeout=20)
+        return super().get(key)
+
+
+def test_receipts_are_read_several_at_once_for_each_is_a_call(tmp_path):
+    storage, told = Patient(tmp_path), manifest(LINES)
+    for line in range(12):
+        write_receipts(storage, told, [receipt("a", line, line)])
+    assert read_ledger(storage, told).counts()[Fate.DELIVERED] == 12

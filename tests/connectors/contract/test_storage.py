@@ -28,7 +28,7 @@ from connectors.contract import s3_storage
 from connectors.contract.layout import LayoutError
 from connectors.contract.local_storage import LocalStorage
 from connectors.contract.s3_storage import S3Storage
-from connectors.contract.storage import Blob, ConflictError, NotFoundError, Storage, StorageError, open_storage
+from connectors.contract.storage import Blob, ConflictError, NotFoundError, Storage, StorageError, at_once, open_storage
 
 BAD_KEYS = ["", "/", "/a", "..", "../a", "a/../../b", "a//b", "a/", "./a", "%2e%2e/a", "%252e%252e/a", "a\\b", "a\x00b"]
 
@@ -735,3 +735,26 @@ def test_a_client_that_cannot_swap_is_refused_before_any_work(s3, monkeypatch):
     monkeypatch.delitem(members, "IfMatch")
     with pytest.raises(StorageError, match=r"boto3 \S+ cannot write on a condition; use 1\.36 or newer"):
         s3_storage.check_client()
+
+
+# ---- Many calls at once
+
+
+@pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 2500])
+def test_what_is_asked_for_at_once_comes_back_in_order(count):
+    assert list(at_once(lambda number: number * 2, range(count))) == [number * 2 for number in range(count)]
+
+
+def test_of_many_things_only_the_next_thousand_wait(monkeypatch):
+    asked: list[int] = []
+    found = at_once(asked.append, iter(range(10_000)))
+    next(found)
+    assert len(asked) <= 1000
+    found.close()
+
+
+def test_one_that_fails_ends_it_where_it_stands():
+    found = at_once(lambda number: 1 // number, [2, 1, 0, 1])
+    assert [next(found), next(found)] == [0, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(found)
