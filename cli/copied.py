@@ -95,7 +95,7 @@ def _state(storage: Storage, connector: str) -> Iterator[Source]:
         return
     yield from _below(storage, layout.receipts(connector, pointer.run_id))
     ledger = read_ledger(storage, manifest)
-    parts = {file.key for file in manifest.files if not ledger.is_acknowledged(file.key)}
+    parts = {file.key for file in manifest.files if not ledger.names_everyone(file.key)}
     yield from _below(storage, f"{layout.output(connector, pointer.run_id)}/", {pointer.manifest, *parts})
 
 

@@ -152,7 +152,7 @@ def unacknowledged(storage: Storage, committed: Committed) -> Unacknowledged:
     """Who of the committed version was not confirmed by a receipt.
 
     A commit whose manifest is missing was never told to anyone; one whose files someone else reads was told to all.
-    Parts are opened only where some of their lines are open, to learn whose they are.
+    Whom the destination refused, receipts name; for all others their parts are opened, to learn whose lines they are.
     """
     if committed.pointer is None:
         return Unacknowledged()
@@ -171,7 +171,8 @@ def unacknowledged(storage: Storage, committed: Committed) -> Unacknowledged:
 
 
 def _unconfirmed(storage: Storage, file: PartFile, ledger: Ledger) -> Iterator[tuple[str, int]]:
-    if ledger.is_acknowledged(file.key):
+    if ledger.names_everyone(file.key):
+        yield from ((user_id, Fate.REJECTED) for user_id in ledger.refused_users(file.key))
         return
     try:
         with storage.open(file.key) as raw, unpacking(raw) as lines:

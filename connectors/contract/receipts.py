@@ -7,7 +7,7 @@ is therefore a union over lines, free of order: of two things said about a line 
 from __future__ import annotations
 
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -80,9 +80,11 @@ class Ledger:
 
     Attributes:
         fates: Part key → one Fate a line.
+        refused: Part key → line → whose record the destination refused, where a receipt names him.
     """
 
     fates: dict[str, bytearray] = field(default_factory=dict)
+    refused: dict[str, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))
 
     @classmethod
     def of(cls, manifest: RunManifest, receipts: Iterable[Receipt]) -> Ledger:
@@ -99,9 +101,14 @@ class Ledger:
             found.update(fates)
         return {fate: found[fate] for fate in Fate}
 
-    def is_acknowledged(self, file: str) -> bool:
-        """Whether every line of a part was delivered."""
-        return all(fate == Fate.DELIVERED for fate in self.fates[file])
+    def refused_users(self, file: str) -> list[str]:
+        """Those of a part whom the destination refused, where a receipt names them."""
+        fates = self.fates[file]
+        return [user_id for line, user_id in self.refused[file].items() if fates[line] == Fate.REJECTED]
+
+    def names_everyone(self, file: str) -> bool:
+        """Whether `refused_users` are all whom a part did not reach: nobody has to look into it."""
+        return self.fates[file].count(Fate.DELIVERED) + len(self.refused_users(file)) == len(self.fates[file])
 
     def open_ranges(self, file: str) -> Iterator[tuple[int, int]]:
         """The runs of lines nothing is known about, as (first, last), both included."""
@@ -123,7 +130,8 @@ class Ledger:
         fates = self.fates.get(receipt.file)
         if fates is None:
             return
-        rejected = {rejection.line for rejection in receipt.rejected}
+        rejected = {rejection.line: rejection.user_id for rejection in receipt.rejected}
+        self.refused[receipt.file].update(rejected)
         for line in range(receipt.first_line, min(receipt.last_line + 1, len(fates))):
             fate = Fate.REJECTED if line in rejected else _FATE_OF[receipt.outcome]
             fates[line] = max(fates[line], fate)

@@ -59,13 +59,14 @@ def publish(storage, *parts):
     return manifest
 
 
-def settled(file, first, last, *rejected):
+def settled(file, first, last, rejected=()):
+    """A receipt that names whom the destination refused, as (line, user id)."""
     return Receipt(
         file=file.key,
         first_line=first,
         last_line=last,
         outcome="settled",
-        rejected=[Rejection(line=line, user_id="x", code="c", reason="r") for line in rejected],
+        rejected=[Rejection(line=line, user_id=user, code="c", reason="r") for line, user in rejected],
         at=AT,
     )
 
@@ -149,7 +150,7 @@ def test_without_any_receipt_nobody_is_confirmed(storage):
 def test_rejected_and_open_lines_are_not_confirmed_and_whole_parts_are_not_opened(storage):
     manifest = publish(storage, ["ann", "bob"], ["cid", "dan", "eve"])
     whole, half = manifest.files
-    write_receipts(storage, manifest, [settled(whole, 0, 1), settled(half, 0, 1, 1)])
+    write_receipts(storage, manifest, [settled(whole, 0, 1), settled(half, 0, 1, [(1, "dan")])])
     storage.delete(whole.key)
     found = state.unacknowledged(storage, state.read_pointer(storage, "braze"))
     assert (found.everyone, found.users, found.version) == (False, {"dan", "eve"}, 1)
@@ -158,9 +159,28 @@ def test_rejected_and_open_lines_are_not_confirmed_and_whole_parts_are_not_opene
 
 def test_when_everyone_was_rejected_that_is_known_of_each(storage):
     manifest = publish(storage, ["ann", "bob"])
-    write_receipts(storage, manifest, [settled(manifest.files[0], 0, 1, 0, 1)])
+    write_receipts(storage, manifest, [settled(manifest.files[0], 0, 1, [(0, "ann"), (1, "bob")])])
     found = state.unacknowledged(storage, state.read_pointer(storage, "braze"))
     assert (found.everyone, found.rejected) == (False, {"ann", "bob"})
+
+
+def test_whom_receipts_name_is_known_without_opening_his_part(storage):
+    manifest = publish(storage, ["ann", "bob", "cid"])
+    (file,) = manifest.files
+    repeated = [settled(file, 0, 1, [(0, "ann"), (1, "bob")]), settled(file, 0, 0), settled(file, 2, 2)]
+    write_receipts(storage, manifest, repeated)
+    storage.delete(file.key)
+    found = state.unacknowledged(storage, state.read_pointer(storage, "braze"))
+    assert (found.users, found.rejected) == ({"bob"}, {"bob"})
+
+
+def test_whom_receipts_do_not_name_is_looked_up_in_his_part(storage):
+    manifest = publish(storage, ["ann", "bob", "cid"])
+    (file,) = manifest.files
+    too_large = Receipt(file=file.key, first_line=1, last_line=1, outcome="tooLarge", at=AT)
+    write_receipts(storage, manifest, [settled(file, 0, 0), too_large, settled(file, 2, 2, [(2, "cid")])])
+    found = state.unacknowledged(storage, state.read_pointer(storage, "braze"))
+    assert (found.users, found.rejected) == ({"bob", "cid"}, {"bob", "cid"})
 
 
 def test_a_manifest_is_written_once(storage):

@@ -176,14 +176,27 @@ def test_counts_add_up_to_the_lines_of_the_run_and_name_every_fate(written):
     assert sum(counts.values()) == sum(LINES.values())
 
 
-def test_a_part_is_acknowledged_when_every_line_was_delivered():
-    ledger = Ledger.of(manifest(LINES), [receipt("a", 0, 11), receipt("b", 0, 4, rejected=(2,))])
-    assert [ledger.is_acknowledged(file) for file in LINES] == [True, False, True]
+@pytest.mark.parametrize(
+    ("said", "refused", "names_everyone"),
+    [
+        ([receipt("b", 0, 4)], [], True),
+        ([receipt("b", 0, 4, rejected=(2, 3))], ["user-2", "user-3"], True),
+        ([receipt("b", 0, 3, rejected=(2,))], ["user-2"], False),
+        ([receipt("b", 0, 3), receipt("b", 4, 4, "tooLarge")], [], False),
+        ([receipt("b", 0, 3, rejected=(1,)), receipt("b", 4, 4, "deadLettered")], ["user-1"], False),
+        ([receipt("b", 0, 3), receipt("b", 4, 4, "superseded")], [], False),
+        ([], [], False),
+    ],
+)
+def test_receipts_may_name_everyone_whom_a_part_did_not_reach(said, refused, names_everyone):
+    ledger = Ledger.of(manifest(LINES), said)
+    assert (ledger.refused_users("b"), ledger.names_everyone("b")) == (refused, names_everyone)
+    assert ledger.names_everyone("empty")
 
 
 def test_a_refusal_is_forgotten_once_the_line_is_delivered_after_all():
     ledger = Ledger.of(manifest({"b": 5}), [receipt("b", 0, 4, rejected=(2,)), receipt("b", 2, 2)])
-    assert ledger.is_acknowledged("b")
+    assert (ledger.refused_users("b"), ledger.names_everyone("b")) == ([], True)
 
 
 # Of a folder
