@@ -6,6 +6,7 @@ folder's shape can be read, and changed, in one place. Times in keys are UTC.
 
 from __future__ import annotations
 
+import functools
 import re
 import secrets
 from contextlib import suppress
@@ -106,6 +107,7 @@ def new_run_id(now: datetime) -> str:
     return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
+@functools.lru_cache  # many keys name the same few runs
 def time_of_run(run_id: str) -> datetime:
     """When a run began, by its name.
 

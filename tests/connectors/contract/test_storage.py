@@ -745,7 +745,7 @@ def test_what_is_asked_for_at_once_comes_back_in_order(count):
     assert list(at_once(lambda number: number * 2, range(count))) == [number * 2 for number in range(count)]
 
 
-def test_of_many_things_only_the_next_thousand_wait(monkeypatch):
+def test_of_many_things_only_the_next_thousand_wait():
     asked: list[int] = []
     found = at_once(asked.append, iter(range(10_000)))
     next(found)
