@@ -16,7 +16,7 @@ from cli.fate import FATE_NAMES
 from cli.run import after_publishing
 from connectors.contract import layout
 from connectors.contract.documents import read_document
-from connectors.contract.health import Health, read_health
+from connectors.contract.health import Health, read_circuit
 from connectors.contract.held import Held, newest_held
 from connectors.contract.manifest import PartFile, RunManifest
 from connectors.contract.receipts import read_ledger
@@ -101,7 +101,7 @@ def read_status(storage: Storage) -> list[Status]:
 
 
 def _of_connector(storage: Storage, connector: str, last: RunRecord | None) -> Status:
-    health, _ = read_health(storage, connector)
+    health = read_circuit(storage, connector).health
     found = Status(connector, held=newest_held(storage, connector), health=health, last=last)
     try:
         committed = state.read_pointer(storage, connector)

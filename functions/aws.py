@@ -141,7 +141,9 @@ def settle(event: dict[str, Any], settlement: Settlement) -> list[str]:
     for message_id, wait_s in settlement.waits_s.items():
         _make_wait(message_id, records[message_id]["receiptHandle"], wait_s)
     for message_id, reason in settlement.unread.items():
-        _LOGGER.error("run cannot be read", extra={"message_id": message_id, "reason": reason})
+        _LOGGER.error("message waits", extra={"message_id": message_id, "reason": reason})
+    if settlement.health_lost:
+        _LOGGER.warning("health of the destination not kept", extra={"reason": settlement.health_lost})
     if settlement.refused:
         _LOGGER.error("destination refuses our settings", extra={"reason": settlement.refused})
     connector = settings.required("DESTINATION")

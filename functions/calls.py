@@ -23,10 +23,12 @@ _Numbered: TypeAlias = tuple[int, SyncRecord]
 
 # As long as any message waits.
 LONGEST_PAUSE_S = 900.0
-# The failure of a call that was not made, since a newer run is published.
-SUPERSEDED = "superseded"
+# Why a call was not made: a newer run is published; the function's time is nearly over.
+SUPERSEDED, OUT_OF_TIME = "superseded", "out_of_time"
+NOT_MADE = frozenset({SUPERSEDED, OUT_OF_TIME})
 # Failures of a call that cannot have reached the destination.
-_NOT_SENT = frozenset({"NotConnected", "ConnectTimeout", SUPERSEDED})
+_NOT_SENT = NOT_MADE | {"NotConnected", "ConnectTimeout"}
+THROTTLED = "throttled"
 
 
 class Pause:
@@ -58,6 +60,8 @@ class Told:
         refused: Why the destination refuses our settings, when it does.
         warnings: Records that were sent and that a person should know of, by code.
         unanswered: Records in calls that may have arrived and got no answer: if they did, they will arrive twice.
+        is_answered: Whether the destination said something that only one who is well says: it took, refused or
+            throttled some. What was refused here, without a call, says nothing about it.
     """
 
     outcomes: Sequence[Outcome]
@@ -65,6 +69,7 @@ class Told:
     refused: str = ""
     unanswered: int = 0
     warnings: Counter[str] = field(default_factory=Counter)
+    is_answered: bool = False
 
 
 def call(
@@ -84,7 +89,7 @@ def call(
     outcomes |= calling.settle(kept)
     warnings = Counter(code for one in fitted for code in one.warnings)
     in_order = [outcomes[at] for at in range(len(records))]
-    return Told(in_order, calling.requests, calling.refused, calling.unanswered, warnings)
+    return Told(in_order, calling.requests, calling.refused, calling.unanswered, warnings, calling.is_answered)
 
 
 class _Calling:
@@ -99,6 +104,7 @@ class _Calling:
         self._has_fresh_secret = False
         self.requests = self.unanswered = 0
         self.refused = ""
+        self.is_answered = False
 
     def settle(self, records: Sequence[_Numbered]) -> dict[int, Outcome]:
         """An outcome for each record, by its number."""
@@ -118,7 +124,7 @@ class _Calling:
         if self.refused:
             return [Outcome(Verdict.RETRY, "refused_settings")] * len(sent)
         if left_s := self._pause.left_s():
-            return [Outcome(Verdict.RETRY, "throttled", retry_after_s=left_s)] * len(sent)
+            return [Outcome(Verdict.RETRY, THROTTLED, retry_after_s=left_s)] * len(sent)
         try:
             return self._heard(request, [record for _, record in sent])
         except ConfigError as error:
@@ -135,10 +141,11 @@ class _Calling:
     def _heard(self, request: Request, sent: Sequence[SyncRecord]) -> Sequence[Outcome]:
         """Make one call, and remember what holds for the next ones too."""
         reply = self._send(request)
-        self.requests += reply.failure != SUPERSEDED
+        self.requests += reply.failure not in NOT_MADE
         if reply.status == 0 and reply.failure not in _NOT_SENT:
             self.unanswered += len(sent)
         outcomes = self._connector.outcomes(reply, sent)
+        self.is_answered |= any(one.verdict is not Verdict.RETRY or one.code == THROTTLED for one in outcomes)
         self._pause.begin(max((outcome.retry_after_s or 0.0 for outcome in outcomes), default=0.0))
         return outcomes
 

@@ -18,11 +18,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectors.base import Connector, Outcome, Reply, Request, Verdict
-from connectors.contract.health import note_failure, note_success, read_health
+from connectors.contract.health import FIRST_WAIT_S, Circuit, read_circuit
 from connectors.contract.receipts import Receipt, write_receipts
 from connectors.contract.storage import StorageError
 from connectors.contract.wire import NewerFormatError
-from functions.calls import SUPERSEDED, Connect, Pause, Send, Told, call
+from functions.calls import NOT_MADE, OUT_OF_TIME, SUPERSEDED, THROTTLED, Connect, Pause, Send, Told, call
 from functions.enqueue import Queue, Sleep, send_all
 from functions.intake import OpenFolder, PoisonError, Received, Run, Work, open_run, work_of
 from functions.newest import Newest
@@ -33,6 +33,11 @@ from functions.settling import LONGEST_WAIT_S, receipt_of_all, receipts_of, rest
 # Source: Amazon SQS API reference, SendMessage, "DelaySeconds".
 _LONGEST_DELAY_S = 900
 _CIRCUIT_JITTER_S = 15.0
+# A message that was handed out so often goes back as a new one. The queue counts, and buries at 100 what kills the
+# function again and again; one that only has to wait is none of those.
+RENEWED_FROM = 50
+# What is left of a function's time when no further call is made: for the one under way, receipts and the queue.
+_RESERVE_MS = 45_000
 
 
 @dataclass
@@ -43,13 +48,15 @@ class Settlement:
         waits_s: Message id → seconds to wait before it comes again; those missing here are settled.
         untried: Ids of messages for which no call was made, since the destination is to be left alone.
         poison: Message id → why it can never be read: a code, see docs/explanation/delivery.md.
-        unread: Message id → why its run, or which run is the newest, could not be read this time.
+        unread: Message id → what it needs and could not be had this time: its run, which run is the newest, the
+            destination's health, or a place for its receipt.
         counts: Records by verdict, and calls as ``requests``. ``unanswered``: records whose call may have arrived
             and got no answer. ``repeated``: records sent of messages that had been handed out before.
         counts_by_job: The same, by job.
         warnings: Records that were sent and that a person should know of, by code.
         refused: Why the destination refuses all of it, when it does: our settings are wrong.
         left_alone: Why no call was made for some messages: the destination's circuit is open.
+        health_lost: Why the destination's health could not be kept, where it could not.
     """
 
     waits_s: dict[str, float] = field(default_factory=dict)
@@ -61,6 +68,7 @@ class Settlement:
     warnings: Counter[str] = field(default_factory=Counter)
     refused: str = ""
     left_alone: str = ""
+    health_lost: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,7 @@ class _Means:
     pause: Pause
     now: Callable[[], datetime]
     sleep: Sleep
+    has_time: Callable[[], bool]
     concurrency: int
 
 
@@ -88,6 +97,7 @@ def deliver(
     pause: Pause,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     sleep: Sleep = time.sleep,
+    has_time: Callable[[], bool] = lambda: True,
     concurrency: int = 1,
 ) -> Settlement:
     """Deliver a batch of messages, and leave a receipt for every record that is settled.
@@ -99,9 +109,10 @@ def deliver(
         queue: Where the rest of a message goes when only a part of it was settled.
         newest: Which version replaces older ones.
         pause: How long the destination asked not to be called.
+        has_time: Whether there is time for another call; what is left when there is none waits.
         concurrency: How many messages are on their way at once.
     """
-    settlement, means = Settlement(), _Means(connect, send, queue, newest, pause, now, sleep, concurrency)
+    settlement, means = Settlement(), _Means(connect, send, queue, newest, pause, now, sleep, has_time, concurrency)
     connector = connect(False)
     run_of = functools.cache(functools.partial(open_run, connector, open_folder))
     works = [work for received in batch if (work := _read(received, connector, run_of, settlement))]
@@ -113,6 +124,7 @@ def deliver(
         current = _current(group, newest, now(), settlement)
         _deliver_group(current, means, settlement)
         settlement.counts_by_job[group[0].run.manifest.job] = settlement.counts - before
+    _renew(batch, means, settlement)
     return settlement
 
 
@@ -136,13 +148,17 @@ def _let_wait(received: Received, error: Exception, settlement: Settlement) -> N
     settlement.waits_s[received.message_id] = LONGEST_WAIT_S if is_newer else wait_s((), received.receives)
 
 
+def _all_wait(group: Iterable[Work], error: Exception, settlement: Settlement) -> None:
+    for work in group:
+        _let_wait(work.received, error, settlement)
+
+
 def _current(group: Sequence[Work], newest: Newest, at: datetime, settlement: Settlement) -> list[Work]:
     """The messages of the newest run; while nobody can tell which that is, all of a folder wait."""
     try:
         return _without_superseded(group, newest, at, settlement)
     except (NewerFormatError, StorageError) as error:
-        for work in group:
-            _let_wait(work.received, error, settlement)
+        _all_wait(group, error, settlement)
         return []
 
 
@@ -160,26 +176,42 @@ def _deliver_group(group: Sequence[Work], means: _Means, settlement: Settlement)
     """Deliver the messages of one job folder, as far as the circuit lets them."""
     if not group:
         return
-    storage, name = group[0].run.storage, group[0].message.connector
-    health, _ = read_health(storage, name)
-    if health is not None and (closed_s := health.opens_in_s(means.now())):
-        settlement.left_alone = health.reason
+    try:
+        circuit, closed_s = _circuit_of(group[0], means.now())
+    except (NewerFormatError, StorageError) as error:
+        _all_wait(group, error, settlement)
+        return
+    if closed_s:
+        settlement.left_alone = circuit.health.reason if circuit.health else ""
         _leave_alone(group, closed_s, settlement)
         return
-    is_probe = health is not None and health.open_until is not None
-    first = group[:1] if is_probe else group
-    told = _tell_all(first, means)
-    _settle_all(first, told, means, settlement)
+    tried = group[:1] if circuit.is_to_be_probed else group
+    told = _tell_all(tried, means)
+    _settle_all(tried, told, means, settlement)
+    _note(circuit, told, means, settlement)
+    _deliver_group(group[len(tried) :], means, settlement)
+
+
+def _circuit_of(work: Work, now: datetime) -> tuple[Circuit, float]:
+    """The circuit, its probe claimed where one is due; and for how many seconds we may make no call."""
+    circuit = read_circuit(work.run.storage, work.message.connector)
+    closed_s = circuit.closed_s(now)
+    if closed_s or not circuit.is_to_be_probed:
+        return circuit, closed_s
+    claimed = circuit.claimed(now)
+    return (claimed, 0.0) if claimed else (circuit, FIRST_WAIT_S)
+
+
+def _note(circuit: Circuit, told: Sequence[Told], means: _Means, settlement: Settlement) -> None:
+    """Keep what was heard of the destination's health. Where that fails nothing is lost: the next batch hears it."""
     trouble = _trouble(told)
-    if trouble:
-        note_failure(storage, name, trouble, means.now(), is_refused=any(one.refused for one in told))
-    elif health is not None:
-        note_success(storage, name)
-    rest = group[1:] if is_probe else []
-    if rest and trouble:
-        _leave_alone(rest, wait_s((), 1), settlement)
-    elif rest:
-        _settle_all(rest, _tell_all(rest, means), means, settlement)
+    try:
+        if trouble:
+            circuit.note_failure(trouble, means.now(), is_refused=any(one.refused for one in told))
+        elif any(one.is_answered for one in told):
+            circuit.note_success()
+    except StorageError as error:
+        settlement.health_lost = str(error)
 
 
 def _tell_all(group: Sequence[Work], means: _Means) -> list[Told]:
@@ -190,7 +222,7 @@ def _tell_all(group: Sequence[Work], means: _Means) -> list[Told]:
         if refusals:
             outcome = Outcome(Verdict.RETRY, "refused_settings")
             return Told([outcome] * len(work.records), requests=0, refused=refusals[0])
-        send = _while_newest(work, means)
+        send = _while_due(work, means)
         told = call(means.connect, send, work.records, work.run.options, work.run.manifest.retired, means.pause)
         refusals.extend(filter(None, [told.refused]))
         return told
@@ -199,10 +231,12 @@ def _tell_all(group: Sequence[Work], means: _Means) -> list[Told]:
         return list(pool.map(one, group))
 
 
-def _while_newest(work: Work, means: _Means) -> Send:
-    """Sends no more once a newer run is published: a batch may take longer than that takes to happen."""
+def _while_due(work: Work, means: _Means) -> Send:
+    """Makes no more calls once time runs out, or a newer run is published: a batch may take longer than that takes."""
 
     def send(request: Request) -> Reply:
+        if not means.has_time():
+            return Reply(0, failure=OUT_OF_TIME)
         return means.send(request) if _is_newest(work, means.newest) else Reply(0, failure=SUPERSEDED)
 
     return send
@@ -217,13 +251,16 @@ def _is_newest(work: Work, newest: Newest) -> bool:
 
 
 def _trouble(told: Sequence[Told]) -> str:
-    """Why a batch failed as a whole; empty when anything was settled, throttled or superseded."""
-    outcomes = [outcome for one in told for outcome in one.outcomes]
-    is_failing = bool(outcomes) and all(outcome.verdict is Verdict.RETRY for outcome in outcomes)
+    """Why all calls of a batch failed; empty when one was answered, or none was made."""
+    if any(one.is_answered for one in told):
+        return ""
     reasons = Counter(one.refused for one in told if one.refused) or Counter(
-        outcome.code for outcome in outcomes if outcome.code not in ("throttled", SUPERSEDED)
+        outcome.code
+        for one in told
+        for outcome in one.outcomes
+        if outcome.verdict is Verdict.RETRY and outcome.code not in NOT_MADE | {THROTTLED}
     )
-    return reasons.most_common(1)[0][0] if is_failing and reasons else ""
+    return reasons.most_common(1)[0][0] if reasons else ""
 
 
 def _leave_alone(group: Iterable[Work], closed_s: float, settlement: Settlement) -> None:
@@ -238,17 +275,26 @@ def _leave_alone(group: Iterable[Work], closed_s: float, settlement: Settlement)
 def _settle_all(group: Sequence[Work], told: Sequence[Told], means: _Means, settlement: Settlement) -> None:
     """Receipts for what is settled, then the rest back to the queue; in this order nothing is lost."""
     at = means.now()
-    pairs = list(zip(group, told, strict=True))
-    receipts = [list(receipts_of(work.message, one.outcomes, at)) for work, one in pairs]
-    _write([work for work, found in zip(group, receipts, strict=True) for _ in found], itertools.chain(*receipts))
-    for work, one in pairs:
-        settlement.counts.update(_counts(work, one))
-        settlement.warnings.update(one.warnings)
-        settlement.refused = settlement.refused or one.refused
-        retries = [outcome for outcome in one.outcomes if outcome.verdict is Verdict.RETRY]
-        if retries and not (len(retries) < len(one.outcomes) and _gave_back(work, one, means)):
-            settlement.waits_s[work.received.message_id] = wait_s(retries, work.received.receives)
-            settlement.untried.update([] if one.requests else [work.received.message_id])
+    receipts = [list(receipts_of(work.message, one.outcomes, at)) for work, one in zip(group, told, strict=True)]
+    try:
+        _write([work for work, found in zip(group, receipts, strict=True) for _ in found], itertools.chain(*receipts))
+    except StorageError as error:  # without a receipt nothing is settled, whatever the destination took
+        settlement.counts["requests"] += sum(one.requests for one in told)
+        _all_wait(group, error, settlement)
+        return
+    for work, one in zip(group, told, strict=True):
+        _settle(work, one, means, settlement)
+
+
+def _settle(work: Work, told: Told, means: _Means, settlement: Settlement) -> None:
+    """Count what became of a message; what of it is not settled waits, or goes back alone."""
+    settlement.counts.update(_counts(work, told))
+    settlement.warnings.update(told.warnings)
+    settlement.refused = settlement.refused or told.refused
+    retries = [outcome for outcome in told.outcomes if outcome.verdict is Verdict.RETRY]
+    if retries and not (len(retries) < len(told.outcomes) and _gave_back(work, told, means)):
+        settlement.waits_s[work.received.message_id] = wait_s(retries, work.received.receives)
+        settlement.untried.update([] if told.requests else [work.received.message_id])
 
 
 def _counts(work: Work, told: Told) -> Counter[str]:
@@ -263,9 +309,23 @@ def _gave_back(work: Work, told: Told, means: _Means) -> bool:
     """Send the unsettled rest as messages of its own; False leaves the whole message to come again."""
     bodies = [sendable(message.to_json().encode()) for message in rest_of(work.message, told.outcomes)]
     retries = [outcome for outcome in told.outcomes if outcome.verdict is Verdict.RETRY]
-    delay_s = int(min(wait_s(retries, work.message.attempt), _LONGEST_DELAY_S))
+    return _sent_back(bodies, wait_s(retries, work.message.attempt), means)
+
+
+def _renew(batch: Iterable[Received], means: _Means, settlement: Settlement) -> None:
+    """Send messages that wait for the fiftieth time as new ones, so that waiting buries nobody."""
+    for received in batch:
+        waits_s = settlement.waits_s.get(received.message_id)
+        if waits_s is None or received.receives < RENEWED_FROM:
+            continue
+        if _sent_back([received.body.encode()], waits_s, means):
+            del settlement.waits_s[received.message_id]
+
+
+def _sent_back(bodies: Iterable[bytes], after_s: float, means: _Means) -> bool:
+    """Put messages on the queue; False where it does not take them."""
     try:
-        send_all(means.queue, bodies, sleep=means.sleep, delay_s=delay_s)
+        send_all(means.queue, bodies, sleep=means.sleep, delay_s=int(min(after_s, _LONGEST_DELAY_S)))
     except Exception:  # noqa: BLE001 - whatever the queue's client raises, the old message still holds all of it
         return False
     return True
@@ -300,6 +360,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[s
         queue,
         newest=aws.newest(),
         pause=aws.pause(),
+        has_time=lambda: context.get_remaining_time_in_millis() > _RESERVE_MS,
         concurrency=settings.concurrency(),
     )
     failed = aws.settle(event, settlement)

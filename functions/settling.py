@@ -71,10 +71,8 @@ def _neighbours(message: Message, outcomes: Sequence[Outcome], *, are_open: bool
 
 
 def wait_s(retries: Sequence[Outcome], receives: int) -> float:
-    """How long a message waits: a little longer than the destination asked, else backoff with full jitter."""
-    asked = [outcome.retry_after_s for outcome in retries if outcome.retry_after_s is not None]
-    if asked:
-        drawn_out = max(asked) * random.uniform(1, 1 + _ASKED_JITTER)  # noqa: S311 - jitter, not a secret
-        return min(drawn_out, LONGEST_WAIT_S)
+    """How long a message waits: with each time longer, with full jitter, and never less than the destination asked."""
+    asked = max((outcome.retry_after_s or 0.0 for outcome in retries), default=0.0)
+    drawn_out = asked * random.uniform(1, 1 + _ASKED_JITTER)  # noqa: S311 - jitter, not a secret
     ceiling = min(_FIRST_WAIT_S * 2 ** min(receives - 1, 10), LONGEST_WAIT_S)
-    return random.uniform(0, ceiling)  # noqa: S311 - jitter, not a secret
+    return min(max(drawn_out, random.uniform(0, ceiling)), LONGEST_WAIT_S)  # noqa: S311

@@ -6,6 +6,7 @@ opens the circuit and one probes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from pydantic import Field
@@ -51,27 +52,71 @@ class Health(VersionedModel):
         return Health(failures=failures, open_until=until, wait_s=wait_s, reason=reason, since=self.since)
 
 
-def read_health(storage: Storage, connector: str) -> tuple[Health | None, str | None]:
-    """The health of a connector and the tag to swap it by; None when it is well."""
+@dataclass(frozen=True)
+class Circuit:
+    """A connector's health as it was read. Of several who swap what they read the first is heard, and no other.
+
+    Attributes:
+        health: None when it is well.
+        tag: What it is swapped by; None where there is no such object.
+    """
+
+    storage: Storage
+    connector: str
+    health: Health | None
+    tag: str | None
+
+    @property
+    def is_to_be_probed(self) -> bool:
+        """Whether it was open, so that one message has to find out how the destination is."""
+        return self.health is not None and self.health.open_until is not None
+
+    def closed_s(self, now: datetime) -> float:
+        """How long no call may be made, in seconds; 0 when one may."""
+        return self.health.opens_in_s(now) if self.health else 0.0
+
+    def claimed(self, now: datetime) -> Circuit | None:
+        """The circuit, its probe left to nobody else for as long as it was open; None where someone was faster."""
+        if self.health is None:
+            return None
+        until = now.astimezone(UTC) + timedelta(seconds=self.health.wait_s)
+        return self._swapped(self.health.model_copy(update={"open_until": until}))
+
+    def note_failure(self, reason: str, now: datetime, *, is_refused: bool) -> None:
+        """A batch failed as a whole. Of several batches that failed side by side one counts."""
+        before = self.health or Health.model_construct(failures=0, open_until=None, wait_s=0.0, reason="", since=now)
+        self._swapped(before.after_failure(reason, now.astimezone(UTC), is_refused=is_refused))
+
+    def note_success(self) -> None:
+        """The destination answered: it is well."""
+        if self.health is not None:
+            note_success(self.storage, self.connector)
+
+    def _swapped(self, health: Health) -> Circuit | None:
+        """With another health; None where someone was faster."""
+        key, data = layout.health(self.connector), health.to_json().encode()
+        try:
+            tag = self.storage.put(key, data, if_absent=self.tag is None, if_match=self.tag)
+        except ConflictError:
+            return None
+        return replace(self, health=health, tag=tag)
+
+
+def read_circuit(storage: Storage, connector: str) -> Circuit:
+    """The circuit of a connector. A health that nobody can read says nothing, and is overwritten.
+
+    Raises:
+        NewerFormatError: A newer release wrote it.
+        StorageError: It cannot be read this time.
+    """
     try:
-        return read_tagged(storage, layout.health(connector), Health)
+        return Circuit(storage, connector, *read_tagged(storage, layout.health(connector), Health))
     except NotFoundError:
-        return None, None
+        return Circuit(storage, connector, None, None)
     except DamagedError:
-        return None, storage.get(layout.health(connector)).tag
-
-
-def note_failure(storage: Storage, connector: str, reason: str, now: datetime, *, is_refused: bool) -> None:
-    """A batch failed as a whole. Of several functions that say so at once one is heard."""
-    was, tag = read_health(storage, connector)
-    before = was or Health.model_construct(failures=0, open_until=None, wait_s=0.0, reason="", since=now)
-    after = before.after_failure(reason, now.astimezone(UTC), is_refused=is_refused)
-    try:
-        storage.put(layout.health(connector), after.to_json().encode(), if_absent=tag is None, if_match=tag)
-    except ConflictError:
-        return
+        return Circuit(storage, connector, None, storage.get(layout.health(connector)).tag)
 
 
 def note_success(storage: Storage, connector: str) -> None:
-    """The destination took something: it is well."""
+    """The destination is well, whatever was known of it."""
     storage.delete(layout.health(connector))

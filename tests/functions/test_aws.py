@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote_plus
 
@@ -149,6 +150,16 @@ def received(queue_url: str) -> dict[str, object]:
     return event
 
 
+@dataclass
+class Context:
+    """What Lambda tells a function of its own call."""
+
+    left_ms: int = 300_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.left_ms
+
+
 def enqueue_all(event, context=None):
     """Handle events, and then the parts they fanned out to; what failed of either."""
     failed = enqueue.lambda_handler(event, context)["batchItemFailures"]
@@ -208,7 +219,7 @@ def test_a_published_run_becomes_profiles_and_receipts(published, queue_url, bra
     assert enqueue_all(sqs_event(created(run)), None) == NOTHING_FAILED
     event = received(queue_url)
     assert len(event["Records"]) == 3
-    assert deliver.lambda_handler(event, None) == NOTHING_FAILED
+    assert deliver.lambda_handler(event, Context()) == NOTHING_FAILED
     assert len(braze.account.profiles) == 200
     assert braze.account.profiles["user 7@b.com"] == {"recs_items": [{"itemId": "106"}]}
     assert run.fates() == [Fate.DELIVERED] * 200
@@ -257,7 +268,7 @@ def test_f16_hostile_text_is_on_the_profile_as_it_was(published, queue_url, braz
     ]
     run = published(records)
     enqueue_all(sqs_event(created(run)))
-    assert deliver.lambda_handler(received(queue_url), None) == NOTHING_FAILED
+    assert deliver.lambda_handler(received(queue_url), Context()) == NOTHING_FAILED
     told = {user: profile["recs_items"][0]["name"] for user, profile in braze.account.profiles.items()}
     assert told == {f"{at} {text}": text for at, text in enumerate(HOSTILE)}
 
@@ -277,7 +288,7 @@ def test_f14_a_record_of_2_mb_is_rejected_and_counted_and_the_others_are_deliver
     run = published([upsert("ann"), large, upsert("cleo")])
     assert enqueue_all(sqs_event(created(run))) == NOTHING_FAILED
     assert metrics(capsys.readouterr().out) == {"RecordsEnqueued": 2, "RecordsRejected": 1}
-    deliver.lambda_handler(received(queue_url), None)
+    deliver.lambda_handler(received(queue_url), Context())
     assert run.fates() == [Fate.DELIVERED, Fate.REJECTED, Fate.DELIVERED]
 
 
@@ -339,7 +350,7 @@ def test_f39_what_the_queue_refuses_with_200_is_sent_again_and_nothing_else(publ
     event = received(queue_url)
     assert sorted(handles_of(event)) == [f"u{number}" for number in range(10)]
     assert len(event["Records"]) == 10
-    assert deliver.lambda_handler(event, None) == NOTHING_FAILED
+    assert deliver.lambda_handler(event, Context()) == NOTHING_FAILED
     assert run.fates() == [Fate.DELIVERED] * 10
 
 
@@ -361,7 +372,7 @@ def test_f40_no_user_id_makes_a_batch_entry_that_sqs_refuses(published, queue_ur
     users = ["a@b.com", "x" * 200, "with spaces", "../..", "名前", "a@b.com "]
     run = published([upsert(user) for user in users], records_per_request=1)
     assert enqueue_all(sqs_event(created(run))) == NOTHING_FAILED
-    assert deliver.lambda_handler(received(queue_url), None) == NOTHING_FAILED
+    assert deliver.lambda_handler(received(queue_url), Context()) == NOTHING_FAILED
     assert set(braze.account.profiles) == set(users)
 
 
@@ -376,7 +387,7 @@ def test_f41_ten_messages_of_150_kb_are_batches_that_sqs_takes(published, queue_
 
 def as_lambda_does(event, handler, queue_url) -> None:
     """Hand a batch over, and take from the queue what did not fail."""
-    failed = {one["itemIdentifier"] for one in handler(event, None)["batchItemFailures"]}
+    failed = {one["itemIdentifier"] for one in handler(event, Context())["batchItemFailures"]}
     for record in event["Records"]:
         if record["messageId"] not in failed:
             aws._sqs().delete_message(QueueUrl=queue_url, ReceiptHandle=record["receiptHandle"])
@@ -442,10 +453,10 @@ def test_f45_a_message_that_the_queue_hands_out_twice_is_sent_twice_alike_and_co
     run = published([upsert("ann"), upsert("bob")])
     enqueue_all(sqs_event(created(run)))
     event = received(queue_url)
-    deliver.lambda_handler(event, None)
+    deliver.lambda_handler(event, Context())
     assert "RecordsRepeated" not in metrics(capsys.readouterr().out)
     event["Records"][0]["attributes"]["ApproximateReceiveCount"] = "2"
-    deliver.lambda_handler(event, None)
+    deliver.lambda_handler(event, Context())
     assert metrics(capsys.readouterr().out)["RecordsRepeated"] == 2
     assert (len(bodies), len(set(bodies))) == (2, 1)
     assert run.fates() == [Fate.DELIVERED] * 2
@@ -504,7 +515,7 @@ def test_f43_a_bad_message_is_dead_lettered_with_its_reason_and_its_neighbours_g
     enqueue_all(sqs_event(created(run)), None)
     event = received(queue_url)
     event["Records"] += sqs_event("no json")["Records"]
-    assert deliver.lambda_handler(event, None) == NOTHING_FAILED
+    assert deliver.lambda_handler(event, Context()) == NOTHING_FAILED
     assert run.fates() == [Fate.DELIVERED] * 2
     assert [(line["message"], line["message_id"]) for line in log() if line["level"] == "ERROR"] == [
         ("poison message", "m0")
@@ -520,7 +531,7 @@ def test_f43_a_bad_message_is_dead_lettered_with_its_reason_and_its_neighbours_g
 
 def test_poison_that_cannot_be_buried_comes_back(published, queue_url, braze, monkeypatch):
     monkeypatch.delenv("DEAD_LETTER_QUEUE_URL")
-    assert deliver.lambda_handler(sqs_event("no json"), None) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    assert deliver.lambda_handler(sqs_event("no json"), Context()) == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
 
 
 def test_f54_a_rotated_key_is_read_anew_and_nothing_waits(published, queue_url, braze):
@@ -528,10 +539,10 @@ def test_f54_a_rotated_key_is_read_anew_and_nothing_waits(published, queue_url, 
     enqueue_all(sqs_event(created(run)), None)
     event = received(queue_url)
     half = len(event["Records"]) // 2
-    assert deliver.lambda_handler({"Records": event["Records"][:half]}, None) == NOTHING_FAILED
+    assert deliver.lambda_handler({"Records": event["Records"][:half]}, Context()) == NOTHING_FAILED
     braze.account.api_key = "key-canary-2"
     boto3.client("secretsmanager").put_secret_value(SecretId="recsync/braze", SecretString="key-canary-2")
-    assert deliver.lambda_handler({"Records": event["Records"][half:]}, None) == NOTHING_FAILED
+    assert deliver.lambda_handler({"Records": event["Records"][half:]}, Context()) == NOTHING_FAILED
     assert run.fates() == [Fate.DELIVERED] * 2
     assert braze.account.stats.calls == 3
 
@@ -544,7 +555,7 @@ def test_f53_a_revoked_key_opens_the_circuit_and_nothing_is_dead_lettered(
     event = received(queue_url)
     braze.account.api_key = "another"
     for _ in range(5):
-        assert len(deliver.lambda_handler(event, None)["batchItemFailures"]) == 1
+        assert len(deliver.lambda_handler(event, Context())["batchItemFailures"]) == 1
     metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [metric["CircuitOpen"] for metric in metrics if "CircuitOpen" in metric] == [[1.0]] * 5
     assert braze.account.stats.calls == 1
@@ -571,7 +582,7 @@ def test_a_throttled_message_comes_back_after_the_time_braze_asked_for(published
     enqueue_all(sqs_event(created(run)), None)
     event = received(queue_url)
     bob = handles_of(event)["bob"]
-    [failure] = deliver.lambda_handler(event, None)["batchItemFailures"]
+    [failure] = deliver.lambda_handler(event, Context())["batchItemFailures"]
     assert failure["itemIdentifier"] == next(r["messageId"] for r in event["Records"] if r["receiptHandle"] == bob)
     assert 43 <= visibilities[bob] <= 51
     assert sorted(run.fates()) == [Fate.OPEN, Fate.DELIVERED, Fate.DELIVERED]
@@ -587,7 +598,7 @@ def test_a_wait_that_cannot_be_set_leaves_the_neighbours_settled(published, queu
         raise ClientError({"Error": {"Code": "MessageNotInflight"}}, "ChangeMessageVisibility")
 
     aws._sqs().meta.events.register("before-call.sqs.ChangeMessageVisibility", fail)
-    assert len(deliver.lambda_handler(event, None)["batchItemFailures"]) == 1
+    assert len(deliver.lambda_handler(event, Context())["batchItemFailures"]) == 1
     assert "wait not set" in [line["message"] for line in log()]
 
 
@@ -596,7 +607,7 @@ def test_a_refused_key_is_logged_as_our_mistake_and_everything_waits(published, 
     run = published([upsert("ann"), upsert("bob")], records_per_request=1)
     enqueue_all(sqs_event(created(run)), None)
     event = received(queue_url)
-    assert len(deliver.lambda_handler(event, None)["batchItemFailures"]) == 2
+    assert len(deliver.lambda_handler(event, Context())["batchItemFailures"]) == 2
     assert visibilities.keys() == set(handles_of(event).values())
     [refused] = [line for line in log() if line["level"] == "ERROR"]
     assert "401" in refused["reason"]
@@ -612,7 +623,7 @@ def test_f30_a_run_that_cannot_be_read_waits_and_is_one_line_of_log(published, q
         raise ClientError(failure, "GetObject")
 
     s3_storage._s3().meta.events.register("before-call.s3.GetObject", slow_down)
-    assert len(deliver.lambda_handler(received(queue_url), None)["batchItemFailures"]) == 1
+    assert len(deliver.lambda_handler(received(queue_url), Context())["batchItemFailures"]) == 1
     assert ["SlowDown" in line["reason"] for line in log() if line["level"] == "ERROR"] == [True]
     assert len(visibilities) == 1
 
@@ -622,14 +633,14 @@ def test_a_foreign_endpoint_is_refused_before_anything_is_sent(published, queue_
     run = published([upsert("ann")])
     enqueue_all(sqs_event(created(run)), None)
     with pytest.raises(ConfigError, match="not one of Braze's"):
-        deliver.lambda_handler(received(queue_url), None)
+        deliver.lambda_handler(received(queue_url), Context())
     assert braze.account.stats.calls == 0
 
 
 def test_figures_are_metrics_of_the_connector(published, queue_url, braze, capsys):
     run = published([upsert("ann"), upsert("x" * 1000)])
     enqueue_all(sqs_event(created(run)), None)
-    deliver.lambda_handler(received(queue_url), None)
+    deliver.lambda_handler(received(queue_url), Context())
     found = {}
     for line in capsys.readouterr().out.splitlines():
         metric = json.loads(line)
@@ -661,10 +672,10 @@ def test_no_user_no_key_and_no_event_ever_stands_in_a_log(published, queue_url, 
     bad += [json.dumps({**good, "lines": ["body-canary"]}), json.dumps({**good, "lines": [{"userId": "body-canary"}]})]
     bad += [json.dumps({**good, "formatVersion": 2, "lines": "body-canary"}), json.dumps({**good, "to": 99})]
     event["Records"] += sqs_event(*bad)["Records"]
-    deliver.lambda_handler(event, None)
+    deliver.lambda_handler(event, Context())
     braze.account.api_key = "another"
     aws.pause.cache_clear()
-    deliver.lambda_handler(event, None)
+    deliver.lambda_handler(event, Context())
     told = json.dumps(log()) + "".join(capfd.readouterr())
     assert "poison message" in told
     assert "destination refuses our settings" in told

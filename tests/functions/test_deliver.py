@@ -6,6 +6,8 @@ import json
 import random
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from cli.emulators.faults import Fault, FaultPlan
 from cli.emulators.webhook import WebhookEmulator
 from connectors.base import Destination, Limits, Outcome, Reply, Verdict
 from connectors.braze.connector import BrazeConnector
+from connectors.contract.health import read_circuit
 from connectors.contract.local_storage import LocalStorage
 from connectors.contract.manifest import Message, Pointer
 from connectors.contract.receipts import Fate
@@ -27,6 +30,7 @@ from connectors.http import Sender
 from connectors.webhook.connector import WebhookConnector
 from functions import deliver as delivery
 from functions.calls import Pause
+from functions.deliver import RENEWED_FROM
 from functions.enqueue import enqueue_part
 from functions.intake import Received
 from functions.newest import Newest
@@ -252,10 +256,72 @@ class FullStorage(LocalStorage):
         raise StorageError("disk full")
 
 
-def test_a_receipt_that_cannot_be_written_is_an_error(publish, batch_of, fake_braze, connector, folder):
-    run = publish([upsert("ann")])
-    with pytest.raises(StorageError, match="disk full"):
-        deliver(batch_of(run), connector, fake_braze(), lambda _: FullStorage(folder))
+@dataclass
+class TwoFolders:
+    """A batch with a message of two job folders each, the first of which has trouble with its storage."""
+
+    storage: LocalStorage
+    batch: list[Received]
+    bob: object
+
+    def open(self, address):
+        return self.storage if address.endswith("/demo") else open_storage(address)
+
+
+@pytest.fixture
+def two_folders(publish, batch_of, folder):
+    def of(storage_class):
+        storage = LocalStorage(folder.parent / "other")
+        [ann], bob = batch_of(publish([upsert("ann")])), publish([upsert("bob")], storage=storage, job="other")
+        [message] = batch_of(bob)
+        return TwoFolders(storage_class(folder), [ann, Received("bob", message.body)], bob)
+
+    return of
+
+
+def test_a_receipt_that_cannot_be_written_makes_the_messages_of_its_folder_wait_and_no_others(
+    two_folders, fake_braze, connector
+):
+    found = two_folders(FullStorage)
+    settlement = deliver(found.batch, connector, fake_braze(), found.open)
+    assert (list(settlement.waits_s), settlement.unread) == (["m0"], {"m0": "disk full"})
+    assert settlement.counts == {"requests": 2, "delivered": 1}
+    assert found.bob.fates() == [Fate.DELIVERED]
+
+
+class Forgetful(LocalStorage):
+    """Cannot tell how the destination is."""
+
+    def get(self, key):
+        if key.startswith("health/"):
+            raise StorageError("S3 answered SlowDown to get_object")
+        return super().get(key)
+
+
+class Deaf(LocalStorage):
+    """Keeps receipts, and nothing of how the destination is."""
+
+    def put(self, key, data, **condition):
+        if key.startswith("health/"):
+            raise StorageError("disk full")
+        return super().put(key, data, **condition)
+
+
+def test_a_health_that_cannot_be_read_makes_the_messages_of_its_folder_wait_untried(two_folders, fake_braze, connector):
+    found, braze = two_folders(Forgetful), fake_braze()
+    settlement = deliver(found.batch, connector, braze, found.open)
+    assert (braze.told, list(settlement.waits_s)) == ([["bob"]], ["m0"])
+    found.storage = LocalStorage(found.storage.folder)
+    found.storage.put("health/braze.json", b'{"formatVersion": 2}')
+    settlement = deliver(found.batch[:1], connector, braze, found.open)
+    assert (braze.told, settlement.waits_s) == ([["bob"]], {"m0": 900})
+
+
+def test_a_health_that_cannot_be_kept_is_said_and_costs_no_receipt(two_folders, fake_braze, connector):
+    found = two_folders(Deaf)
+    settlement = deliver(found.batch, connector, fake_braze(ann=[BROKEN]), found.open)
+    assert (list(settlement.waits_s), settlement.health_lost) == (["m0"], "disk full")
+    assert found.bob.fates() == [Fate.DELIVERED]
 
 
 def test_the_receipts_of_a_batch_are_one_object_a_run(publish, batch_of, fake_braze, connector):
@@ -319,6 +385,13 @@ def test_f46_the_longest_wait_asked_for_holds_within_reason_and_is_spread():
     assert all(60 <= wait <= 72 for wait in waits)
     assert min(waits) < 64 < 68 < max(waits)
     assert wait_s([Outcome(Verdict.RETRY, retry_after_s=1e9)], 1) == 900
+
+
+@pytest.mark.parametrize("asked_s", [0.0, 1.0])
+def test_f46_who_hears_again_and_again_that_it_is_soon_waits_longer_each_time(asked_s):
+    asked = [Outcome(Verdict.RETRY, retry_after_s=asked_s)]
+    waits = [wait_s(asked, 10) for _ in range(200)]
+    assert min(waits) >= asked_s and max(waits) > 600
 
 
 verdicts = st.lists(st.sampled_from(list(Verdict)), min_size=1, max_size=80)
@@ -556,6 +629,127 @@ def test_f47_an_outage_opens_the_circuit_and_it_drains_unaided_after(publish, ba
     clock.forward(901)
     deliver(batch, connector, up, open_storage, now=clock)
     assert run.fates() == [Fate.DELIVERED] * 4
+
+
+def test_f47_batches_that_fail_side_by_side_count_once(publish, batch_of, connector):
+    run, clock = publish([upsert(f"u{number}") for number in range(8)], records_per_request=1), Clock()
+    meeting, batch = threading.Barrier(8, timeout=10), batch_of(run)
+
+    def send(_):
+        meeting.wait()
+        return BROKEN
+
+    def deliver_one(message):
+        return deliver([message], connector, send, open_storage, now=clock)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(deliver_one, batch))
+    assert read_circuit(run.storage, "braze").health.failures == 1
+
+
+def test_f53_of_several_functions_one_probes(publish, batch_of, connector):
+    run, clock = publish([upsert(f"u{number}") for number in range(6)], records_per_request=1), Clock()
+    batch, calls, probing, seen = batch_of(run), [], threading.Event(), threading.Event()
+    deliver(batch, connector, lambda _: REFUSED_KEY, open_storage, now=clock)
+    clock.forward(31)
+
+    def slow(request):
+        calls.append(request)
+        probing.set()
+        seen.wait(10)
+        return REFUSED_KEY
+
+    with ThreadPoolExecutor(1) as pool:
+        probe = pool.submit(deliver, batch[:1], connector, slow, open_storage, now=clock)
+        probing.wait(10)
+        others = deliver(batch[1:], connector, slow, open_storage, now=clock)
+        seen.set()
+        probe.result()
+    assert (len(calls), sorted(others.untried)) == (1, ["m1", "m2", "m3", "m4", "m5"])
+
+
+LONG_ID = "x" * 988
+
+
+def test_f53_what_is_refused_without_a_call_closes_no_circuit(publish, batch_of, connector):
+    run, clock, calls = publish([upsert(LONG_ID), upsert("ann")], records_per_request=1), Clock(), []
+    long, ann = batch_of(run)
+
+    def send(request):
+        calls.append(request)
+        return REFUSED_KEY
+
+    deliver([ann], connector, send, open_storage, now=clock)
+    clock.forward(31)
+    settlement = deliver([long, ann], connector, send, open_storage, now=clock)
+    assert (len(calls), list(settlement.waits_s), run.fates()) == (1, ["m1"], [Fate.REJECTED, Fate.OPEN])
+    assert read_circuit(run.storage, "braze").health.open_until > clock()
+
+
+def test_f47_what_is_refused_without_a_call_keeps_no_circuit_from_opening(publish, batch_of, fake_braze, connector):
+    run = publish([upsert(name) for name in (LONG_ID, "ann", "bob", "cleo")], records_per_request=1)
+    long, *others = batch_of(run)
+    down = fake_braze(ann=[BROKEN], bob=[BROKEN], cleo=[BROKEN])
+    for other in others:
+        deliver([long, other], connector, down, open_storage)
+    assert deliver(others, connector, down, open_storage).left_alone == "http_503"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [BROKEN, REFUSED_KEY, Reply(429, {"x-ratelimit-reset": "0"}), Reply(429, {"x-ratelimit-retry-after": "1"})],
+    ids=["outage", "revoked key", "reset now", "one second"],
+)
+def test_f47_f53_however_long_it_waits_no_message_is_handed_out_so_often_that_the_queue_buries_it(
+    publish, batch_of, connector, scripted_queue, reply
+):
+    run, clock = publish([upsert("ann")]), Clock()
+    [message] = batch_of(run)
+    began, most, ticks = clock(), 0, Ticks()
+    while clock() - began < timedelta(days=3):
+        queue, pause = scripted_queue(), Pause(ticks)
+        settlement = deliver([message], connector, lambda _: reply, open_storage, now=clock, queue=queue, pause=pause)
+        wait = settlement.waits_s.get(message.message_id)
+        most = max(most, message.receives)
+        clock.forward(queue.delays_s[0] if wait is None else int(wait) + 1)
+        [body] = queue.taken or [message.body]
+        message = Received("m0", body, message.receives + 1 if wait is not None else 1)
+    assert most == RENEWED_FROM
+    deliver([message], connector, lambda _: OK, open_storage, now=lambda: clock() + timedelta(hours=1))
+    assert run.fates() == [Fate.DELIVERED]
+
+
+def test_a_message_that_the_queue_does_not_take_anew_keeps_waiting_as_it_is(publish, batch_of, fake_braze, connector):
+    run = publish([upsert("ann")])
+    settlement = deliver(batch_of(run, receives=RENEWED_FROM), connector, fake_braze(ann=[BROKEN]), open_storage)
+    assert list(settlement.waits_s) == ["m0"]
+
+
+def test_f44_when_time_runs_out_what_was_heard_is_receipted_and_the_rest_waits(publish, batch_of, connector):
+    run, calls = publish([upsert(f"u{n}") for n in range(8)]), []
+
+    def send(request):
+        calls.append(request)
+        return Reply(400) if len(json.loads(request.body)["attributes"]) > 1 else OK
+
+    queue = Taking()
+    has_time = lambda: len(calls) < 5  # noqa: E731 - as short as it is
+    deliver(batch_of(run), connector, send, open_storage, queue=queue, has_time=has_time)
+    assert len(calls) == 5
+    assert run.fates().count(Fate.DELIVERED) == 2
+    assert sum(len(json.loads(body)["lines"]) for body in queue.taken) == 6
+    assert read_circuit(run.storage, "braze").health is None
+
+
+class Taking:
+    """A queue that takes everything."""
+
+    def __init__(self):
+        self.taken = []
+
+    def send(self, bodies, *, delay_s=0):
+        self.taken += bodies
+        return []
 
 
 def test_f46_throttling_opens_no_circuit(publish, batch_of, fake_braze, connector):
