@@ -12,7 +12,9 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Protocol
 
 from pydantic import Field
@@ -30,6 +32,9 @@ from functions.parts import BATCH_BYTES, BATCH_MESSAGES, EnqueueError, Ranges, c
 _SEND_TRIES = 6
 # The marker is moved after so many batches: a call to storage for at most 10 MiB of messages.
 _BATCHES_A_CHECKPOINT = 10
+# A part is one invocation's own for as long as that can live (300 s), and clocks may differ. The work queue shows a
+# message again later than that.
+CLAIM = timedelta(seconds=330)
 
 Sleep = Callable[[float], None]
 
@@ -47,11 +52,13 @@ class Marker(VersionedModel):
     Attributes:
         next_line: The first line not handed over yet.
         done: Whether all were.
+        claimed_until: Until when the part is somebody's who works on it; None where nobody does.
     """
 
     mend: ClassVar[str] = "remove it: its part is handed over once more"
     next_line: int = Field(default=0, ge=0)
     done: bool = False
+    claimed_until: datetime | None = None
 
 
 @dataclass
@@ -83,11 +90,19 @@ def fan_out(storage: Storage, key: str, work_queue: Queue, *, sleep: Sleep) -> E
     return Enqueued(messages=send_all(work_queue, bodies, sleep=sleep))
 
 
-def enqueue_part(storage: Storage, key: str, part: str, queue: Queue, *, sleep: Sleep) -> Enqueued:
+def enqueue_part(
+    storage: Storage,
+    key: str,
+    part: str,
+    queue: Queue,
+    *,
+    sleep: Sleep,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Enqueued:
     """Hand every line of a part to the queue, once: what an earlier try handed over is not repeated.
 
-    A marker beside the receipts says how far the part came. It is moved by compare-and-swap, so that of two
-    who work on one part at once one stops; what may be repeated is what was sent since the last move.
+    A marker beside the receipts says how far the part came, and whose it is. It is moved by compare-and-swap, so that
+    of two who begin at once one does; what may be repeated is what one who died sent since its last move.
 
     Args:
         key: The manifest's key.
@@ -103,8 +118,13 @@ def enqueue_part(storage: Storage, key: str, part: str, queue: Queue, *, sleep: 
     progress = _Progress(storage, layout.enqueued(manifest.connector, manifest.run_id, part))
     if progress.marker.done:
         return Enqueued(skipped=f"{part} was handed over before")
+    progress.claim(now())
     ranges = [(progress.marker.next_line, file.records - 1)]
-    done = enqueue_lines(storage, key, manifest, file, queue, ranges, sleep=sleep, on_sent=progress.reached)
+    try:
+        done = enqueue_lines(storage, key, manifest, file, queue, ranges, sleep=sleep, on_sent=progress.reached)
+    except EnqueueError:
+        progress.release()
+        raise
     progress.finish(file.records)
     return done
 
@@ -156,11 +176,27 @@ class _Progress:
         except NotFoundError:
             self.marker, self._tag = Marker(), ""
 
+    def claim(self, now: datetime) -> None:
+        """Have the part for ourselves.
+
+        Raises:
+            EnqueueError: It is somebody else's.
+        """
+        until = self.marker.claimed_until
+        if until is not None and until > now:
+            raise EnqueueError(f"another invocation works on {self._key}; this one stops")
+        self._move(self.marker.model_copy(update={"claimed_until": now.astimezone(UTC) + CLAIM}))
+
+    def release(self) -> None:
+        """Leave the part to the next one, at the last checkpoint. Whose it is by now keeps it."""
+        with suppress(EnqueueError):
+            self._move(self.marker.model_copy(update={"claimed_until": None}))
+
     def reached(self, next_line: int) -> None:
         """A batch was sent; every so many of them the marker is moved."""
         self._batches += 1
         if self._batches % _BATCHES_A_CHECKPOINT == 0:
-            self._move(Marker(next_line=next_line))
+            self._move(self.marker.model_copy(update={"next_line": next_line}))
 
     def finish(self, records: int) -> None:
         """All was sent."""
@@ -175,6 +211,7 @@ class _Progress:
                 self._tag = self._storage.put(self._key, data, if_absent=True)
         except ConflictError as error:
             raise EnqueueError(f"another invocation works on {self._key}; this one stops") from error
+        self.marker = marker
 
 
 def send_all(

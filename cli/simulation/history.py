@@ -212,7 +212,8 @@ class _History:
                     fan_out(self._storage, message["event"], self._work_queue, sleep=self._world.pass_time)
                 else:
                     _, key = layout.split_manifest_uri(message["manifest"])
-                    enqueue_part(self._storage, key, message["part"], self._queue, sleep=self._world.pass_time)
+                    sleep, now = self._world.pass_time, self._world.now
+                    enqueue_part(self._storage, key, message["part"], self._queue, sleep=sleep, now=now)
                 self._work_queue.delete(received.message_id)
 
     def _deliver(self) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import threading
 import tracemalloc
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from itertools import pairwise
 from urllib.parse import quote_plus
 
@@ -18,7 +21,7 @@ from connectors.contract.local_storage import LocalStorage
 from connectors.contract.manifest import Message, RunManifest
 from connectors.contract.receipts import Fate
 from functions.announcements import announced, part_of_message
-from functions.enqueue import BATCH_MESSAGES, Enqueued, enqueue_lines, enqueue_part, fan_out
+from functions.enqueue import BATCH_MESSAGES, CLAIM, Enqueued, enqueue_lines, enqueue_part, fan_out
 from functions.parts import BATCH_BYTES, MESSAGE_BYTES, EnqueueError, message_bodies
 
 KEY = (
@@ -474,22 +477,56 @@ def test_f38_a_half_done_part_goes_on_from_its_checkpoint(publish, scripted_queu
     part, dying, rest = run.manifest.files[0].key, DyingQueue(batches), scripted_queue()
     with pytest.raises(Dies):
         enqueue_part(run.storage, run.key, part, dying, sleep=no_sleep)
-    enqueue_part(run.storage, run.key, part, rest, sleep=no_sleep)
+    with pytest.raises(EnqueueError, match="another invocation works on"):
+        enqueue_part(run.storage, run.key, part, rest, sleep=no_sleep)
+    enqueue_part(run.storage, run.key, part, rest, sleep=no_sleep, now=lambda: datetime.now(UTC) + CLAIM)
     first, second = lines_of(messages_of(dying)), lines_of(messages_of(rest))
     assert [*first[: 600 - len(second)], *second] == users(600)
     assert 0 <= len(first) + len(second) - 600 < 10 * 10 * 2
 
 
-def test_of_two_who_enqueue_one_part_at_once_one_stops(publish, scripted_queue):
-    run = publish(users(600), records_per_request=2)
-    part = run.manifest.files[0].key
+def test_f34_of_two_who_enqueue_one_part_at_once_one_stops_before_it_sends_anything(publish, scripted_queue):
+    run, second = publish(users(600), records_per_request=2), scripted_queue()
+    part, refused = run.manifest.files[0].key, []
 
-    class Overtaken(Discard):
-        def __init__(self):
-            super().__init__(lambda: enqueue_part(run.storage, run.key, part, scripted_queue(), sleep=no_sleep))
+    def also():
+        with pytest.raises(EnqueueError, match="another invocation works on") as error:
+            enqueue_part(run.storage, run.key, part, second, sleep=no_sleep)
+        refused.append(error)
 
-    with pytest.raises(EnqueueError, match="another invocation works on"):
-        enqueue_part(run.storage, run.key, part, Overtaken(), sleep=no_sleep)
+    assert enqueue_part(run.storage, run.key, part, Discard(also), sleep=no_sleep).records == 600
+    assert (second.taken, len(refused) > 0) == ([], True)
+
+
+def test_f34_of_two_who_begin_in_the_same_moment_one_stops_before_it_sends_anything(publish, scripted_queue, folder):
+    run, meeting = publish(users(4)), threading.Barrier(2, timeout=10)
+    queues, part = [scripted_queue(), scripted_queue()], run.manifest.files[0].key
+
+    class Together(LocalStorage):
+        def put(self, key, data, **condition):
+            if condition.get("if_absent"):
+                meeting.wait()
+            return super().put(key, data, **condition)
+
+    def begin(queue):
+        try:
+            enqueue_part(Together(folder), run.key, part, queue, sleep=no_sleep)
+        except EnqueueError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(2) as pool:
+        ends = sorted(pool.map(begin, queues))
+    assert ends[0] == "" and "another invocation works on" in ends[1]
+    assert lines_of([*messages_of(queues[0]), *messages_of(queues[1])]) == users(4)
+
+
+def test_a_part_whose_enqueue_failed_is_free_at_once(publish, scripted_queue):
+    run = publish(users(4))
+    part, refusing = run.manifest.files[0].key, scripted_queue(*[[0]] * 6)
+    with pytest.raises(EnqueueError, match="refused"):
+        enqueue_part(run.storage, run.key, part, refusing, sleep=no_sleep)
+    assert enqueue_part(run.storage, run.key, part, scripted_queue(), sleep=no_sleep).records == 4
 
 
 def test_f37_a_part_replaced_after_its_manifest_is_refused_before_anything_is_sent(publish, scripted_queue):
