@@ -36,6 +36,8 @@ NEWEST_MAX_AGE_S = 10.0
 _LONGEST_VISIBILITY_S = 43_200
 # Longer than the sweep takes to read a dead-letter queue through.
 _READING_S = 240
+# Said even where they are 0: an alarm divides one by the other.
+_ENDS = {"delivered": 0, "rejected": 0}
 
 
 class SqsQueue:
@@ -148,7 +150,7 @@ def settle(event: dict[str, Any], settlement: Settlement) -> list[str]:
         _LOGGER.error("destination refuses our settings", extra={"reason": settlement.refused})
     connector = settings.required("DESTINATION")
     for job, counts in settlement.counts_by_job.items():
-        for name, value in counts.items():
+        for name, value in {**_ENDS, **counts}.items():
             count(name.title() if name == "requests" else f"Records{name.title()}", value, connector, job)
     count("CircuitOpen", int(bool(settlement.refused or settlement.left_alone)), connector)
     for code, value in settlement.warnings.items():

@@ -1,10 +1,13 @@
-"""Dead letters that a newer run made pointless: it told the same users something newer, and all of it is settled."""
+"""Dead letters: receipts say what became of their lines, and those that a newer run made pointless go."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Protocol
 
 from pydantic import ValidationError
@@ -12,9 +15,10 @@ from pydantic import ValidationError
 from connectors.contract import layout
 from connectors.contract.documents import find_document, read_document
 from connectors.contract.manifest import Message, Pointer, RunManifest
-from connectors.contract.receipts import Fate, Receipt, read_ledger, write_receipts
+from connectors.contract.receipts import Fate, Ledger, Receipt, read_ledger, write_receipts
 from connectors.contract.storage import NotFoundError, Storage
 from connectors.contract.wire import NewerFormatError
+from functions.settling import receipt_of_all
 
 # A queue of more is read on by the next sweep.
 _AT_MOST = 1_000
@@ -30,26 +34,54 @@ class DeadLetterQueue(Protocol):
         """Remove one that was received."""
 
 
-def remove_pointless(queue: DeadLetterQueue, open_folder: Callable[[str], Storage], now: datetime) -> int:
-    """Remove the dead letters of a connector that are pointless, each with its receipt; how many.
+@dataclass
+class Accounted:
+    """What was done about the dead letters of a connector.
 
-    One that cannot be read stays: a person should look at it.
+    Attributes:
+        removed: Messages that a newer run made pointless.
+        receipted: Messages that stay, whose lines are known to be dead-lettered from now on.
+    """
+
+    removed: int = 0
+    receipted: int = 0
+
+
+def account_for(queue: DeadLetterQueue, open_folder: Callable[[str], Storage], now: datetime) -> Accounted:
+    """Leave receipts for the dead letters of a connector, and remove those that are pointless.
+
+    Pointless is one of a run whose users were all told something newer since. One that cannot be read stays: a person
+    should look at it.
     """
     settled = functools.cache(functools.partial(settled_version, open_folder))
-    seen = removed = 0
+    accounted, left = Accounted(), defaultdict[str, list[Message]](list)
+    for handle, message in _readable(queue):
+        folder, _ = layout.split_manifest_uri(message.manifest)
+        if message.version < settled(folder.root, message.connector):
+            _leave_receipts(open_folder, message.manifest, [receipt_of_all(message, "superseded", now)])
+            queue.delete(handle)
+            accounted.removed += 1
+        else:
+            left[message.manifest].append(
+                message.model_copy(update={"lines": []})
+            )  # a thousand of them fill the memory
+    for address, messages in left.items():
+        accounted.receipted += _say_dead_lettered(open_folder, address, messages, now)
+    return accounted
+
+
+def _readable(queue: DeadLetterQueue) -> Iterator[tuple[str, Message]]:
+    """The messages that can be read, as (handle, message)."""
+    seen = 0
     while seen < _AT_MOST and (received := queue.receive()):
         seen += len(received)
         for handle, body in received:
             try:
                 message = Message.model_validate_json(body)
-                folder, _ = layout.split_manifest_uri(message.manifest)
+                layout.split_manifest_uri(message.manifest)
             except (ValidationError, NewerFormatError, layout.LayoutError):
                 continue
-            if message.version < settled(folder.root, message.connector):
-                _leave_receipt(open_folder(folder.root), message, now)
-                queue.delete(handle)
-                removed += 1
-    return removed
+            yield handle, message
 
 
 def settled_version(open_folder: Callable[[str], Storage], root: str, connector: str) -> int:
@@ -64,18 +96,37 @@ def settled_version(open_folder: Callable[[str], Storage], root: str, connector:
     return manifest.version if is_settled else 0
 
 
-def _leave_receipt(storage: Storage, message: Message, now: datetime) -> None:
-    """Say what became of the lines; of a run that is pruned nobody asks."""
-    _, key = layout.split_manifest_uri(message.manifest)
+def _say_dead_lettered(
+    open_folder: Callable[[str], Storage], address: str, messages: Iterable[Message], now: datetime
+) -> int:
+    """Say so of those lines of a run's messages that nothing is known about; how many messages had such lines."""
+    found = _run_of(open_folder, address)
+    if found is None:
+        return 0
+    ledger = read_ledger(*found)
+    said = [(message, receipts) for message in messages if (receipts := list(_open_of(message, ledger, now)))]
+    write_receipts(*found, [*chain.from_iterable(receipts for _, receipts in said)])
+    return len(said)
+
+
+def _open_of(message: Message, ledger: Ledger, now: datetime) -> Iterator[Receipt]:
+    """A receipt for each run of a message's lines nothing is known about."""
+    whole = receipt_of_all(message, "deadLettered", now)
+    for first, last in ledger.open_ranges(message.file) if message.file in ledger.fates else ():
+        first_line, last_line = max(first, message.first_line), min(last, message.last_line)
+        if first_line <= last_line:
+            yield whole.model_copy(update={"first_line": first_line, "last_line": last_line})
+
+
+def _leave_receipts(open_folder: Callable[[str], Storage], address: str, receipts: Sequence[Receipt]) -> None:
+    """Keep some receipts of a run; of one that is pruned nobody asks."""
+    if found := _run_of(open_folder, address):
+        write_receipts(*found, receipts)
+
+
+def _run_of(open_folder: Callable[[str], Storage], address: str) -> tuple[Storage, RunManifest] | None:
+    """The run of a manifest's address; None where it is pruned."""
+    folder, key = layout.split_manifest_uri(address)
+    storage = open_folder(folder.root)
     manifest = find_document(storage, key, RunManifest)
-    if manifest is None:
-        return
-    receipt = Receipt(
-        file=message.file,
-        first_line=message.first_line,
-        last_line=message.last_line,
-        outcome="superseded",
-        attempt=message.attempt,
-        at=now,
-    )
-    write_receipts(storage, manifest, [receipt])
+    return (storage, manifest) if manifest else None

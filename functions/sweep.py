@@ -22,7 +22,7 @@ from connectors.contract.layout import JobFolder
 from connectors.contract.manifest import Pointer
 from connectors.contract.storage import Storage, at_once
 from functions import retention
-from functions.dead_letters import remove_pointless
+from functions.dead_letters import account_for
 from functions.enqueue import Marker, Queue
 from functions.newest import newest_published
 from functions.start_sync import PATIENCE, OpenFolder, StartRun, batch_path, job_folders, start_once
@@ -163,8 +163,8 @@ def _heal(folders: Sequence[JobFolder], now: datetime) -> dict[str, Any]:
 
     queue = aws.SqsQueue(settings.required("WORK_QUEUE_URL"))
     found = sweep(folders, open_storage, queue, aws.start_run, now, starts_missed=settings.starts_missed())
-    removed = {
-        name: remove_pointless(aws.DeadLetters(url), open_storage, now)
+    dead = {
+        name: account_for(aws.DeadLetters(url), open_storage, now)
         for name in registry.names()
         if (url := settings.dead_letter_queue_url(name))
     }
@@ -173,7 +173,9 @@ def _heal(folders: Sequence[JobFolder], now: datetime) -> dict[str, Any]:
         aws.count("HeldRuns", found.held[connector], connector)
     for job, hours in found.batch_age_hours.items():
         aws.count("BatchAgeHours", hours, job=job)
-    aws.log("swept", folders=len(folders), started=found.started, dead_letters_removed=removed)
+    removed = {name: accounted.removed for name, accounted in dead.items()}
+    receipted = {name: accounted.receipted for name, accounted in dead.items()}
+    aws.log("swept", folders=len(folders), started=found.started, dead_removed=removed, dead_receipted=receipted)
     _raise_if_any(found.failed)
     return {"notEnqueued": found.not_enqueued.total(), "started": found.started, "deadLettersRemoved": removed}
 

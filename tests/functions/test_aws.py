@@ -637,6 +637,16 @@ def test_a_foreign_endpoint_is_refused_before_anything_is_sent(published, queue_
     assert braze.account.stats.calls == 0
 
 
+def test_where_nobody_is_delivered_the_metric_says_0_or_no_alarm_could_tell_the_share(
+    published, queue_url, braze, capsys
+):
+    run = published([upsert("x" * 1000)])
+    enqueue_all(sqs_event(created(run)))
+    deliver.lambda_handler(received(queue_url), Context())
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["RecordsDelivered"] for line in lines if "RecordsDelivered" in line] == [[0.0]]
+
+
 def test_figures_are_metrics_of_the_connector(published, queue_url, braze, capsys):
     run = published([upsert("ann"), upsert("x" * 1000)])
     enqueue_all(sqs_event(created(run)), None)

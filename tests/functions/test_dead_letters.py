@@ -10,7 +10,7 @@ import pytest
 from connectors.contract.manifest import Message
 from connectors.contract.receipts import Fate, Receipt, write_receipts
 from connectors.contract.storage import open_storage
-from functions.dead_letters import remove_pointless
+from functions.dead_letters import account_for
 
 NOW = datetime(2026, 11, 22, 4, tzinfo=UTC)
 NEWER = "20261122T040000Z-000002"
@@ -59,34 +59,49 @@ def newer(publish, commit):
 def test_a_dead_letter_goes_once_a_newer_run_is_settled_and_its_receipt_says_so(old, newer):
     settle(newer)
     queue = Queue(message_of(old), message_of(old), message_of(old))
-    assert remove_pointless(queue, open_storage, NOW) == 3
+    assert account_for(queue, open_storage, NOW).removed == 3
     assert queue.left == {}
     assert old.fates() == [Fate.SUPERSEDED] * 2
 
 
 def test_it_stays_while_the_newer_run_is_on_its_way(old, newer):
     queue = Queue(message_of(old))
-    assert remove_pointless(queue, open_storage, NOW) == 0
-    assert (len(queue.left), old.receipts()) == (1, [])
+    assert account_for(queue, open_storage, NOW).removed == 0
+    assert (len(queue.left), old.fates()) == (1, [Fate.DEAD_LETTERED] * 2)
+
+
+def test_of_what_stays_the_receipts_say_so_once_and_only_where_nothing_is_known(publish, commit):
+    run = publish([ANN] * 4)
+    commit(run)
+    file = run.manifest.files[0].key
+    write_receipts(
+        run.storage, run.manifest, [Receipt(file=file, first_line=1, last_line=1, outcome="settled", at=NOW)]
+    )
+    for receipted in (1, 0):
+        assert account_for(Queue(message_of(run)), open_storage, NOW).receipted == receipted
+    unknown = Fate.DEAD_LETTERED
+    assert run.fates() == [unknown, Fate.DELIVERED, unknown, unknown]
+    settle(run)
+    assert run.fates() == [Fate.DELIVERED] * 4
 
 
 def test_one_of_the_newest_run_itself_stays(old, newer):
     settle(newer)
-    assert remove_pointless(Queue(message_of(newer)), open_storage, NOW) == 0
+    assert account_for(Queue(message_of(newer)), open_storage, NOW).removed == 0
 
 
 def test_a_run_that_someone_else_reads_makes_nothing_pointless(old, publish, commit):
     newer = publish([ANN], run_id=NEWER, version=2, acknowledge="onWrite")
     commit(newer)
     settle(newer)
-    assert remove_pointless(Queue(message_of(old)), open_storage, NOW) == 0
+    assert account_for(Queue(message_of(old)), open_storage, NOW).removed == 0
 
 
 @pytest.mark.parametrize("body", ["no json", "{}", '{"formatVersion": 99}'])
 def test_what_nobody_can_read_stays_for_a_person(old, newer, body):
     settle(newer)
     queue = Queue(body, message_of(old))
-    assert remove_pointless(queue, open_storage, NOW) == 1
+    assert account_for(queue, open_storage, NOW).removed == 1
     assert list(queue.left.values()) == [body]
 
 
@@ -94,5 +109,5 @@ def test_a_message_of_a_run_that_is_pruned_goes_without_a_receipt(old, newer):
     settle(newer)
     body = message_of(old)
     old.storage.delete(old.key)
-    assert remove_pointless(Queue(body), open_storage, NOW) == 1
+    assert account_for(Queue(body), open_storage, NOW).removed == 1
     assert old.receipts() == []

@@ -16,6 +16,8 @@ from cli.stack import BUCKET_OUTPUT, JOB_OUTPUTS
 from connectors import registry
 from connectors.base import Verdict
 from connectors.contract import layout
+from functions.deliver import RENEWED_FROM
+from functions.enqueue import CLAIM
 
 ROOT = PATH.parent
 RUN_ID = "20261121T040000Z-3f9a2c"
@@ -175,6 +177,7 @@ def test_f44_a_message_is_hidden_for_six_timeouts_and_the_window(stack):
     found = list(consumers(stack))
     assert found
     for name, timeout_s, feed, queue, _ in found:
+        assert timeout_s < CLAIM.total_seconds() < queue["VisibilityTimeout"]
         assert queue["VisibilityTimeout"] >= 6 * timeout_s + feed.get("MaximumBatchingWindowInSeconds", 0), name
 
 
@@ -199,7 +202,7 @@ def test_a_new_message_waits_on_the_queue_of_its_connector_and_nowhere_else(whol
 def test_a_retried_delivery_is_not_dead_lettered_by_count(whole):
     for name, _, _, queue, _ in consumers(whole):
         if name.startswith("Deliver"):
-            assert queue["RedrivePolicy"]["maxReceiveCount"] == 100
+            assert RENEWED_FROM < queue["RedrivePolicy"]["maxReceiveCount"] == 100
 
 
 @pytest.mark.parametrize("job_type", layout.JOB_TYPES)
