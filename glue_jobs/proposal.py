@@ -104,7 +104,7 @@ def tell_plan(run: JobRun, connector: str, committed: Committed) -> TellPlan:
         StateError: What became of the committed run cannot be read.
     """
     options, was = run.config.connectors[connector], committed.pointer
-    waits = options.acknowledge == "onDelivery" and not run.is_full
+    waits, nobody = options.acknowledge == "onDelivery", Unacknowledged(committed.version)
     policy = options.change_policy
     return TellPlan(
         version=committed.version + 1,
@@ -113,7 +113,7 @@ def tell_plan(run: JobRun, connector: str, committed: Committed) -> TellPlan:
         policy=policy.comparison(),
         rules=Rules(run.config.checks_delta(connector), options.on_user_removed == "clear", policy.refresh_after_days),
         lists=rules_of(run.config.recommendations),
-        unacknowledged=state.unacknowledged(run.storage, committed) if waits else Unacknowledged(committed.version),
+        unacknowledged=nobody if run.is_full else state.unacknowledged(run.storage, committed, waits=waits),
         previous_settings=bytes.fromhex(was.settings) if was else b"",
         previous_policy=ChangePolicy(compare=was.compare, k=was.compare_first) if was else None,
         holdout=run.config.recommendations.holdout,

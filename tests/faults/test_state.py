@@ -138,8 +138,9 @@ def test_f25_partitions_are_utc_over_year_end_and_summer_time(users, at, partiti
     assert partition in users.run(at).manifest
 
 
-def test_f21_a_run_that_committed_and_never_published_is_made_good_by_the_next(users, monkeypatch):
-    users.config(braze={"itemMetadataFields": []})
+@pytest.mark.parametrize("acknowledge", ["onDelivery", "onWrite"])
+def test_f21_a_run_that_committed_and_never_published_is_made_good_by_the_next(users, monkeypatch, acknowledge):
+    users.config(braze={"itemMetadataFields": [], "acknowledge": acknowledge})
 
     def killed(*_):
         raise KeyboardInterrupt
