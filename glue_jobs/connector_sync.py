@@ -83,11 +83,12 @@ def sync_connector(this: Work, connector: str, rows: DataFrame) -> End:
 def _trial(this: Work, connector: str, rows: DataFrame) -> End:
     """Tell some users what a first run would, and commit nothing: no snapshot, no pointer, no clear, no guard.
 
-    The manifest takes the committed version, so that whatever is committed next replaces what of it still waits.
+    The manifest takes the committed version, 0 before the first, so that whatever is committed next replaces what of
+    it still waits.
     """
     run, nothing = this.run, Committed()
-    version = max(1, state.read_pointer(run.storage, connector).version)
-    tell = replace(tell_plan(run, connector, nothing), version=version)
+    version = state.read_pointer(run.storage, connector).version
+    tell = tell_plan(run, connector, nothing)
     items = _items(this, connector, nothing)
     parts = _parting(this, nothing).number
     meetings = meet(rows, None, parts)
@@ -98,6 +99,7 @@ def _trial(this: Work, connector: str, rows: DataFrame) -> End:
         raise NoInputError(f"{connector}: none of the {len(this.only_users or ())} user(s) has a list in this input")
     counts = {**counts, **items.counts}
     proposal = propose(run, connector, nothing, tell, files=files, counts=counts, kept=Kept())
+    proposal = replace(proposal, manifest=proposal.manifest.model_copy(update={"version": version}))
     state.publish(run.storage, proposal.pointer.manifest, proposal.manifest)
     this.report(f"{connector}: a trial, published for {counts['records']} user(s); nothing is committed")
     return End(recording.connector_record(run, proposal, written.story, [], "trial"), synced=_result_of(proposal))

@@ -35,6 +35,7 @@ class RunManifest(VersionedModel):
     """What is the same for every record of a run, said once.
 
     Attributes:
+        version: Counts up by one with each commit; of a trial that of the committed run, 0 before the first.
         options: The connector's settings of this run, as its options model dumps them.
         records_per_request: How many records the connector puts into one request.
         counts: The run's figures, by name.
@@ -46,7 +47,7 @@ class RunManifest(VersionedModel):
     job: str
     run_id: RunId
     connector: ConnectorName
-    version: int = Field(ge=1)
+    version: int = Field(ge=0)
     previous_version: int | None = None
     acknowledge: Acknowledge
     options: dict[str, JsonValue]
@@ -108,7 +109,7 @@ class Message(VersionedModel):
 
     connector: ConnectorName
     manifest: str
-    version: int = Field(ge=1)
+    version: int = Field(ge=0)
     file: str
     first_line: int = Field(ge=0, alias="from")
     last_line: int = Field(ge=0, alias="to")

@@ -158,7 +158,7 @@ POISON = {
     "nested without end": ("not_json", lambda m: Received(m.message_id, "[" * 100_000)),
     "no object": ("not_a_message", lambda m: Received(m.message_id, "[]")),
     "a format version that is no number": ("not_a_message", lambda m: changed(m, formatVersion="next")),
-    "a version of 0": ("not_a_message", lambda m: changed(m, version=0)),
+    "a version below 0": ("not_a_message", lambda m: changed(m, version=-1)),
     "no lines": ("not_a_message", lambda m: changed(m, lines=None)),
     "no user id": ("not_a_record", lambda m: changed(m, lines=[{"op": "clear"}])),
     "an empty user id": ("not_a_record", lambda m: changed(m, lines=[{"userId": "", "op": "clear"}])),

@@ -74,11 +74,13 @@ def test_a_trial_has_receipts_of_its_own_and_the_next_run_tells_everyone_all_the
     assert [one.run_id for _, one in published(storage, "braze")] == [done.run_id, first.run_id]
 
 
-def test_what_of_a_trial_still_waits_is_replaced_by_the_next_commit(shop):
-    shop.run()
+@pytest.mark.parametrize("commits", [0, 1])
+def test_what_of_a_trial_still_waits_is_replaced_by_the_next_commit(shop, commits):
+    for _ in range(commits):
+        shop.run()
     done, _ = trial(shop, "ann")
     storage = open_storage(shop.folder.root)
-    assert Newest().version(storage, "braze") == done.version == 1
+    assert Newest().version(storage, "braze") == done.version == commits
     shop.run()
     assert deliver(shop, done.manifest, shop.manifest(done)).fates[Fate.SUPERSEDED] == 1
 
