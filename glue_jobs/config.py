@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
@@ -192,13 +193,17 @@ def load_config(storage: Storage) -> JobConfig:
     try:
         raw = json.loads(data)
         json.dumps(raw, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        repeated = list(_repeated_keys(json.loads(data, object_pairs_hook=tuple)))
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{storage.root}/{layout.CONFIG} is not JSON: {error}") from error
-    return parse_config(raw)
+    return parse_config(raw, repeated)
 
 
-def parse_config(raw: Any) -> JobConfig:
+def parse_config(raw: Any, found: Iterable[str] = ()) -> JobConfig:
     """A config.json's content → JobConfig.
+
+    Args:
+        found: Mistakes that only its text shows.
 
     Raises:
         ConfigError: One line a mistake: path, value, expectation.
@@ -206,7 +211,7 @@ def parse_config(raw: Any) -> JobConfig:
     if not isinstance(raw, dict):
         raise ConfigError(f"{layout.CONFIG} should hold one JSON object, not {type(raw).__name__}")
     is_historic = "version" not in raw
-    mistakes = list(_placeholders(raw))
+    mistakes = [*found, *_placeholders(raw)]
     root = _validated(ConfigFile, _with_historic_root(raw) if is_historic else raw, "", mistakes)
     named = raw.get("connectors")
     options = {name: _connector(name, own, is_historic, mistakes) for name, own in _items(named)}
@@ -214,7 +219,8 @@ def parse_config(raw: Any) -> JobConfig:
         known = {name: own for name, own in options.items() if own is not None}
         mistakes += [*root.recommendations.clashes(), *_clashes(root.recommendations, known)]
     if mistakes or root is None:
-        raise ConfigError("\n".join([f"{layout.CONFIG} has {len(mistakes)} mistake(s):", *sorted(set(mistakes))]))
+        each = sorted(set(mistakes))
+        raise ConfigError("\n".join([f"{layout.CONFIG} has {len(each)} mistake(s):", *each]))
     return JobConfig(
         root.batch_inference_path,
         root.perform_delta_check,
@@ -284,6 +290,21 @@ def _keys(model: type[OptionsModel], above: Iterable[int | str]) -> list[str]:
             return []
         model = found
     return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def _repeated_keys(value: Any, path: str = "") -> Iterator[str]:
+    """Keys that stand more than once in an object: whoever reads JSON keeps the last and drops the others in silence.
+
+    Args:
+        value: A text of JSON as it stands, each object a tuple of its pairs.
+    """
+    pairs = value if isinstance(value, tuple) else enumerate(value) if isinstance(value, list) else ()
+    below = [(f"{path}.{name}" if path else str(name), inner) for name, inner in pairs]
+    for at, count in Counter(at for at, _ in below).items():
+        if count > 1:
+            yield f"{at}: stands {count} times, and only the last would count; keep one"
+    for at, inner in below:
+        yield from _repeated_keys(inner, at)
 
 
 def _placeholders(value: Any, path: str = "") -> Iterator[str]:

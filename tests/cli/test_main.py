@@ -343,6 +343,11 @@ def test_a_connector_that_stopped_is_told_beside_one_that_committed(recsync, fol
             2,
             "did you mean 'batchInferencePath'",
         ),
+        (
+            '{"version": 1, "batchInferencePath": "in/", "connectors": {"braze": {}}, "connectors": {"webhook": {}}}',
+            2,
+            "connectors: stands 2 times",
+        ),
         ("{", 2, "is not JSON"),
         (None, 2, "config.json is not there"),
     ],

@@ -271,6 +271,40 @@ def test_a_broken_file_is_named(tmp_path, content):
         load_config(LocalStorage(tmp_path))
 
 
+REPEATED = """{
+    "version": 1, "batchInferencePath": "input/batch/",
+    "recommendations": {"blockItems": ["a"]}, "recommendations": {"maxItems": 5, "maxItem": 6},
+    "connectors": {"braze": {"otherAttributes": {"a": 1, "b": [{"c": 1, "c": 2, "c": 3}], "a": 1}, "rankPrefix": false}}
+}"""
+
+
+def test_a_key_that_stands_twice_is_named_with_its_path_beside_the_other_mistakes(tmp_path):
+    (tmp_path / "config.json").write_text(REPEATED)
+    with pytest.raises(ConfigError) as caught:
+        load_config(LocalStorage(tmp_path))
+    assert str(caught.value).splitlines() == [
+        "config.json has 4 mistake(s):",
+        "connectors.braze.otherAttributes.a: stands 2 times, and only the last would count; keep one",
+        "connectors.braze.otherAttributes.b.0.c: stands 3 times, and only the last would count; keep one",
+        "recommendations.maxItem: unknown key; did you mean 'maxItems'?",
+        "recommendations: stands 2 times, and only the last would count; keep one",
+    ]
+
+
+def test_what_a_repeated_key_hides_is_looked_through_too(tmp_path):
+    hidden = '"guards": {"allowEmpty": true, "allowEmpty": true}, "guards": {}'
+    (tmp_path / "config.json").write_text(f"{json.dumps(CURRENT)[:-1]}, {hidden}}}")
+    with pytest.raises(ConfigError) as caught:
+        load_config(LocalStorage(tmp_path))
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()[1:]] == ["guards.allowEmpty", "guards"]
+
+
+def test_a_key_may_stand_in_each_of_several_objects(tmp_path):
+    own = {"braze": {"performDeltaCheck": True}, "webhook": {"performDeltaCheck": True}}
+    (tmp_path / "config.json").write_text(json.dumps({**CURRENT, "performDeltaCheck": True, "connectors": own}))
+    assert load_config(LocalStorage(tmp_path)).checks_delta("braze")
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=rf"{tmp_path}/config\.json is not there"):
         load_config(LocalStorage(tmp_path))
