@@ -53,6 +53,7 @@ class Catalogue:
         known: Item id → hashes of the same fields, as the committed run knew them; None when it kept none.
         is_filtered: Whether an item filter judged the items.
         fits_unknown: What it says of an item without metadata.
+        is_counted: Whether a setting asks which items have metadata, whatever stands in it.
     """
 
     fields: Sequence[str]
@@ -61,6 +62,7 @@ class Catalogue:
     known: Mapping[str, bytes] | None = None
     is_filtered: bool = False
     fits_unknown: bool | None = True
+    is_counted: bool = False
 
     def fits(self, item_id: str) -> bool | None:
         """Whether the item filter lets the item stay; None where its metadata does not say."""
@@ -70,7 +72,7 @@ class Catalogue:
     @property
     def is_read(self) -> bool:
         """Whether anything asks for metadata."""
-        return bool(self.fields) or self.is_filtered
+        return bool(self.fields) or self.is_filtered or self.is_counted
 
     def lacks_metadata(self, item_id: str) -> bool:
         """Whether the item has no metadata, or none that the item filter can judge by."""

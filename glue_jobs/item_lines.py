@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -20,11 +20,13 @@ class Wanted:
     Attributes:
         listed: The fields that records carry.
         scored: Whether an item's record carries the recommender's score, too.
+        counted: Settings that ask which items have metadata, whatever stands in it.
     """
 
     listed: Sequence[str]
     item_filter: ItemFilter | None = None
     scored: bool = False
+    counted: Sequence[str] = ()
 
     @property
     def filtered(self) -> Sequence[str]:
@@ -38,9 +40,9 @@ class Wanted:
 
     @property
     def asking(self) -> dict[str, Sequence[str]]:
-        """Setting → the fields it asks for."""
+        """Setting → the fields it asks for; none for one that asks which items have metadata."""
         asked = {"itemMetadataFields": self.listed, "recommendations.itemFilter": self.filtered}
-        return {setting: fields for setting, fields in asked.items() if fields}
+        return {setting: fields for setting, fields in asked.items() if fields} | dict.fromkeys(self.counted, ())
 
     def fits(self, item_id: str, metadata: Mapping[str, Any]) -> bool | None:
         """What the filter says of an item. An id is a text, also where it came as a number."""
@@ -49,14 +51,30 @@ class Wanted:
     def catalogue(self, pieces: Mapping[str, Piece]) -> Catalogue:
         """The items that were read, as records take them."""
         has_filter, of_unknown = self.item_filter is not None, self.item_filter.fits({}) if self.item_filter else True
-        return Catalogue(tuple(self.listed), pieces, self.scored, is_filtered=has_filter, fits_unknown=of_unknown)
+        return Catalogue(
+            tuple(self.listed),
+            pieces,
+            self.scored,
+            is_filtered=has_filter,
+            fits_unknown=of_unknown,
+            is_counted=bool(self.counted),
+        )
 
 
 def wanted_by(config: JobConfig, connector: str) -> Wanted:
     """What a connector's records ask."""
     lists, item_fields = config.recommendations, config.connectors[connector].item_fields()
     only = parse(lists.item_filter) if lists.item_filter else None
-    return Wanted(metadata_fields(item_fields, scored=lists.include_scores), only, lists.include_scores)
+    fields = metadata_fields(item_fields, scored=lists.include_scores)
+    return Wanted(fields, only, lists.include_scores, tuple(_counting(config)))
+
+
+def _counting(config: JobConfig) -> Iterator[str]:
+    """The settings that ask which items have metadata."""
+    if config.recommendations.on_missing_metadata == "drop":
+        yield "recommendations.onMissingMetadata"
+    if config.guards.min_metadata_coverage_pct is not None:
+        yield "guards.minMetadataCoveragePct"
 
 
 class ItemLine(NamedTuple):

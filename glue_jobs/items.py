@@ -65,7 +65,9 @@ def read_items(storage: Storage, wanted: Wanted, *, shelf_from_bytes: int, carry
         return Items(wanted.catalogue({}), _figures(_Tally(wanted), 0))
     files = readable_files(storage, layout.METADATA, (".json", ".json.gz"))
     if not files:
-        asked = "; ".join(f"{setting} asks for {', '.join(fields)}" for setting, fields in wanted.asking.items())
+        asked = "; ".join(
+            f"{setting} asks for {', '.join(fields) or 'ids'}" for setting, fields in wanted.asking.items()
+        )
         raise ConfigError(f"{asked}, and {storage.root}/{layout.METADATA} holds no .json file")
     is_shelved, tally = plain_bytes(files) >= shelf_from_bytes, _Tally(wanted)
     found = tally.good(_lines(storage, files))

@@ -264,6 +264,36 @@ def test_a_filter_without_any_metadata_is_an_error(tmp_path):
         read(tmp_path, [], only="stock > 0")
 
 
+def of_ids(**settings):
+    """What a connector asks that sends nothing but ids."""
+    raw = {"version": 1, "batchInferencePath": "in/", "connectors": {"braze": {}}, **settings}
+    return wanted_by(parse_config(raw), "braze")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"recommendations": {"onMissingMetadata": "drop"}}, "recommendations.onMissingMetadata asks for ids"),
+        ({"guards": {"minMetadataCoveragePct": 0}}, "guards.minMetadataCoveragePct asks for ids"),
+    ],
+    ids=["drop", "coverage"],
+)
+def test_who_asks_which_items_have_metadata_is_told_though_no_field_of_it_is_listed(tmp_path, settings, said):
+    wanted = of_ids(**settings)
+    with pytest.raises(ConfigError, match=rf"{said}, and .* holds no \.json file"):
+        read_items(LocalStorage(tmp_path), wanted, shelf_from_bytes=LARGE, carry=pytest.fail)
+    metadata(tmp_path, "a.json", *STOCKED)
+    items = read_items(LocalStorage(tmp_path), wanted, shelf_from_bytes=LARGE, carry=pytest.fail)
+    assert (items.counts["itemsWithMetadata"], items.types, items.catalogue.is_read) == (4, {}, True)
+    assert [item_id for item_id in "1459" if items.catalogue.lacks_metadata(item_id)] == ["5", "9"]
+    assert shown(items, "1") == {"itemId": "1"}
+
+
+def test_where_no_setting_asks_for_metadata_none_is_needed(tmp_path):
+    items = read_items(LocalStorage(tmp_path), of_ids(), shelf_from_bytes=LARGE, carry=pytest.fail)
+    assert (items.counts["itemsWithMetadata"], items.catalogue.is_read) == (0, False)
+
+
 def test_a_filter_that_can_judge_no_item_is_an_error_that_shows_the_types(tmp_path):
     metadata(tmp_path, "a.json", {"id": "1", "stock": "3"}, {"id": "2", "stock": "0", "name": None})
     with pytest.raises(ConfigError, match=r"neither yes nor no of any item.*'stock' is text, 'name' is null"):

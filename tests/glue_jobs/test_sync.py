@@ -76,6 +76,19 @@ def user_personalization(job):
     return made
 
 
+@pytest.mark.parametrize(("on_missing", "kept"), [("keep", 3), ("drop", 2)])
+def test_records_that_carry_ids_alone_follow_what_asks_which_items_have_metadata(
+    user_personalization, on_missing, kept
+):
+    rules, guards = {"onMissingMetadata": on_missing}, {"minMetadataCoveragePct": 80}
+    user_personalization.config(braze={"itemMetadataFields": []}, recommendations=rules, guards=guards)
+    user_personalization.batch(for_user("ann", "106", "unheard-of", "107"))
+    (braze,) = user_personalization.result().record.connectors
+    (coverage,) = [one for one in braze.guards if one.name == "minMetadataCoveragePct"]
+    assert (coverage.note, braze.outcome) == ("2 of 3 recommendations have metadata", "held")
+    assert (braze.counts["itemsWithoutMetadata"], len(braze.samples[0].after)) == (1, kept)
+
+
 def test_two_users_of_one_item_each_get_its_three_recommendations_in_order(related_items):
     published = related_items.records(related_items.run())
     assert ids(published["123"]) == ids(published["124"]) == ["106", "107", "49"]

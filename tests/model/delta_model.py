@@ -117,7 +117,7 @@ class Day:
         """Whether the item may be in anyone's list."""
         says = FILTERS.get(self.of_lists("itemFilter", None) or "")
         answer = says(dict(self.items.get(item_id, {}))) if says else True
-        is_unclear = answer is None or (item_id not in self.items and bool(says or self.fields))
+        is_unclear = answer is None or item_id not in self.items
         is_dropped = is_unclear and self.of_lists("onMissingMetadata", "keep") == "drop"
         return answer is not False and not is_dropped and item_id not in self.of_lists("blockItems", [])
 
