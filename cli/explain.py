@@ -15,6 +15,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from cli.explanation import (
     LEFT_OUT,
+    LEFT_OUT_UNCLEAR,
     TRIAL,
     VERDICTS,
     AnswerLine,
@@ -254,15 +255,25 @@ def _of_retold(retold: Retold, found: UserInput, manifest: RunManifest) -> dict[
         "meaning": _meaning(retold, manifest),
         "changed": list(telling.changed),
         "items": [
-            ScoredItem(item_id=item, score=retold.scores.get(item), has_metadata=item not in unknown)
+            ScoredItem(
+                item_id=item,
+                score=retold.scores.get(item),
+                has_metadata=item not in unknown,
+                is_unclear=item in retold.unclear,
+            )
             for item in telling.items
         ],
         "from_fallback": [item for item in telling.items if item not in answered],
         "left_out": [
-            LeftOut(item_id=item, reason=figure, meaning=LEFT_OUT.get(figure, figure))
+            LeftOut(item_id=item, reason=figure, meaning=_why_left_out(item, figure, retold))
             for item, figure in retold.left_out
         ],
     }
+
+
+def _why_left_out(item_id: str, figure: str, retold: Retold) -> str:
+    is_unclear = figure == "itemsWithoutMetadata" and item_id in retold.unclear
+    return LEFT_OUT_UNCLEAR if is_unclear else LEFT_OUT.get(figure, figure)
 
 
 def _meaning(retold: Retold, manifest: RunManifest) -> str:

@@ -38,16 +38,23 @@ LEFT_OUT: Mapping[str, str] = {
     "itemsBeyondMaxItems": "the list is cut at recommendations.maxItems",
     "usersBelowMinItems": "the list would be shorter than recommendations.minItems, so there is none",
 }
+# The same for one that has metadata: both count under itemsWithoutMetadata.
+LEFT_OUT_UNCLEAR = "its metadata does not say what recommendations.itemFilter asks, and onMissingMetadata is drop"
 
 TRIAL = "a trial: it told the users it was given their whole lists, compared with nothing and committed nothing"
 
 
 class ScoredItem(WireModel):
-    """An item, with the recommender's score where it gave one."""
+    """An item, with the recommender's score where it gave one.
+
+    Attributes:
+        is_unclear: Whether its metadata does not say what the item filter asks.
+    """
 
     item_id: str
     score: float | None = None
     has_metadata: bool | None = None
+    is_unclear: bool | None = None
 
 
 class AnswerLine(WireModel):
@@ -218,10 +225,12 @@ def _facts(one: ConnectorStory) -> Facts:
     """What is told of a connector."""
     before = [("before", _was(one.before) if one.before else "nothing")] if one.before or not one.notes else []
     unknown = " ".join(item.item_id for item in one.items if item.has_metadata is False)
+    unclear = " ".join(item.item_id for item in one.items if item.is_unclear)
     said = {
         "list": _listed(one.items),
         "filled up": " ".join(one.from_fallback),
         "no metadata": unknown,
+        "unclear": unclear and f"{unclear}: the metadata does not say what recommendations.itemFilter asks",
         "verdict": ": ".join(filter(None, (one.verdict, one.meaning))),
         "differs": ", ".join(one.changed),
     }

@@ -79,6 +79,11 @@ class Catalogue:
         piece = self.pieces.get(item_id)
         return piece is None or piece.fits is None
 
+    def is_unclear(self, item_id: str) -> bool:
+        """Whether the item has metadata, which does not say what the item filter asks."""
+        piece = self.pieces.get(item_id)
+        return piece is not None and piece.fits is None
+
     def listings(self, lists: Sequence[Sequence[str]]) -> Iterator[Listing]:
         """What each of some lists takes of its items: many lists at a time cost less than one by one."""
         return self._table.listings(lists)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -58,6 +58,7 @@ class Retold:
     Attributes:
         left_out: What was found for him and is not in his list: (item id, the figure it counts under).
         without_metadata: Items of his list for which there is none.
+        unclear: Items that were found for him and whose metadata does not say what the item filter asks.
         scores: The recommender's score of an item, where it gave one.
     """
 
@@ -65,6 +66,7 @@ class Retold:
     telling: Telling
     left_out: Sequence[tuple[str, str]]
     without_metadata: Sequence[str]
+    unclear: Collection[str]
     scores: dict[str, float]
 
 
@@ -181,10 +183,12 @@ def retell(
     plan = tell_plan(run, connector, before.committed)
     told = [of_told(user_id, before.told)] if before.told else []
     telling = Teller(plan, catalogue).tell(user_id, [*found.meetings, *told], Counter())
-    unknown = [item for item in telling.items if catalogue.is_read and catalogue.lacks_metadata(item)]
+    unclear = frozenset(filter(catalogue.is_unclear, items))
+    lacking = [item for item in telling.items if catalogue.is_read and catalogue.lacks_metadata(item)]
+    unknown = [item for item in lacking if item not in unclear]
     left_out = Shortlister(plan.lists, catalogue).left_out(found.meetings)
     scores = best_scores([RankedList(one.item_ids or [], one.scores) for one in found.meetings])
-    return Retold(plan, telling, left_out, unknown, scores)
+    return Retold(plan, telling, left_out, unknown, unclear, scores)
 
 
 def _known_items(run: JobRun, connector: str, pointer: Pointer | None) -> dict[str, bytes] | None:

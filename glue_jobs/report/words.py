@@ -50,7 +50,7 @@ FIGURES = {
     "itemsBelowMinScore": "left out by their score",
     "itemsFiltered": "left out by the item filter",
     "itemsRanked": "recommendations looked at for metadata",
-    "itemsWithoutMetadata": "of these, without metadata",
+    "itemsWithoutMetadata": "of these, without metadata, or none that says what the filter asks",
     "itemsFromFallback": "filled in from the fallback",
     "users": "users with a list",
     "usersHeld": "users the destination was told something about",

@@ -147,6 +147,31 @@ def test_what_filters_and_limits_left_out_stands_with_its_reason(shop):
     assert [one.item_id for one in told.items] == ["1", "3"]
 
 
+@pytest.mark.parametrize("on_missing", ["keep", "drop"])
+def test_an_item_that_the_filter_cannot_judge_is_not_taken_for_one_without_metadata(tmp_path, spark, on_missing):
+    made = Shop(tmp_path / "etl_jobs/user_personalization/demo", spark)
+    made.config({"itemFilter": "stock > 0", "onMissingMetadata": on_missing})
+    made.write("input/item_metadata/items.json", {"id": "a", "price": 9}, {"id": "b", "price": 8, "stock": 3})
+    made.write("input/batch/a.out", for_user("una", "a", "unknown", "b"))
+    made.night()
+    told = story(made, "una")
+    said = dict(in_words(explain(made.folder, "una"))[1][1])
+    if on_missing == "keep":
+        assert [(one.has_metadata, one.is_unclear) for one in told.items] == [
+            (True, True),
+            (False, False),
+            (True, False),
+        ]
+        assert said["no metadata"] == "unknown"
+        assert said["unclear"] == "a: the metadata does not say what recommendations.itemFilter asks"
+    else:
+        assert {one.item_id: one.meaning.partition(",")[0] for one in told.left_out} == {
+            "a": "its metadata does not say what recommendations.itemFilter asks",
+            "unknown": "there is no metadata for it",
+        }
+        assert [one.reason for one in told.left_out] == ["itemsWithoutMetadata"] * 2
+
+
 def test_the_lines_of_the_batch_that_concern_a_user_are_named(shop):
     answers = explain(shop.folder, "fil").answers
     assert [(Path(one.file).name, one.line, one.counts) for one in answers] == [("b.out", 1, True), ("b.out", 3, False)]
