@@ -13,11 +13,15 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from cli.ending import ending
 from cli.explanation import (
     LEFT_OUT,
     LEFT_OUT_UNCLEAR,
+    NOT_WIPED,
     TRIAL,
+    UNTOLD,
     VERDICTS,
+    WIPED,
     AnswerLine,
     ConnectorStory,
     Explanation,
@@ -105,6 +109,7 @@ def explain(folder: JobFolder, user: str, run_id: str | None = None, *, show_ids
         user=name,
         started_at=record.started_at,
         message=record.message,
+        is_wipe=record.is_wipe,
         changed_inputs=list(files.changed),
         mapped=[_pair(row) for row in found.mapped],
         excluded=[_pair(row) for row in found.excluded],
@@ -122,11 +127,7 @@ def _record(storage: Storage, run_id: str | None) -> RunRecord:
     ids = [run_id] if run_id else run_ids(storage)[:1]
     record = read_record(storage, layout.run_record(ids[0])) if ids else None
     if record is None:
-        what = (
-            f"run {run_id} left no record in {storage.root}"
-            if run_id
-            else f"no run has left a record in {storage.root}"
-        )
+        what = f"run {run_id} left no record" if run_id else "no run has left a record"
         raise UsageError(f"{what} in {storage.root}; see: recsync runs {storage.root}")
     return record
 
@@ -161,24 +162,23 @@ def _manifest(storage: Storage, one: ConnectorRecord, run_id: str) -> RunManifes
 
 def _story(question: _Question, one: ConnectorRecord, found: UserInput) -> ConnectorStory:
     """The user's story for one connector."""
-    manifest = _manifest(question.storage, one, question.record.run_id)
+    manifest, ended = _manifest(question.storage, one, question.record.run_id), ending(question.storage, one)
     if one.outcome == "trial" and manifest is not None:
         return _of_trial(question, one, manifest)
     if manifest is None:
-        unpublished = "the run was committed and never published: nobody was told anything"
-        reason = one.reason or (unpublished if one.outcome == "committed" else "the run left nothing that can be read")
-        return ConnectorStory(connector=one.connector, outcome=one.outcome, version=one.version, notes=[reason])
+        notes = [UNTOLD.get(ended) or one.reason or "the run left nothing that can be read"]
+        return ConnectorStory(connector=one.connector, outcome=ended, version=one.version, notes=notes)
     evidence = _Evidence(question, manifest)
-    retold = evidence.retold(found)
+    why = _of_wipe(evidence) if question.record.is_wipe else _of_retold(evidence.retold(found), found, manifest)
     return ConnectorStory(
         connector=one.connector,
-        outcome=one.outcome,
+        outcome=ended,
         version=manifest.version,
         before=evidence.before(),
         after=_told(evidence.after, None) if evidence.after else None,
         sent=_record_of(evidence.sent, question) if evidence.sent else None,
         notes=evidence.notes,
-        **(_of_retold(retold, found, manifest) if retold else {}),
+        **why,
     )
 
 
@@ -246,8 +246,17 @@ def _withheld(manifest: RunManifest) -> int:
     return manifest.counts.get("clearsWithheld", 0)
 
 
-def _of_retold(retold: Retold, found: UserInput, manifest: RunManifest) -> dict[str, Any]:
-    """The part of a story that only the run itself can tell."""
+def _of_wipe(evidence: _Evidence) -> dict[str, Any]:
+    """The part of a story that a wipe tells: it asks nothing of the input, and clears whomever it knows."""
+    if evidence.after is not None:
+        return {"verdict": Verdict.CLEARED, "meaning": WIPED}
+    return {} if evidence.notes else {"meaning": NOT_WIPED}
+
+
+def _of_retold(retold: Retold | None, found: UserInput, manifest: RunManifest) -> dict[str, Any]:
+    """The part of a story that only the run itself can tell; none of it where it cannot be told again."""
+    if retold is None:
+        return {}
     telling, answered = retold.telling, {item for one in found.meetings for item in one.item_ids or ()}
     unknown = set(retold.without_metadata)
     return {

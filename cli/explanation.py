@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
+from cli.ending import ending_in_words
 from connectors.contract.wire import WireModel
 
 # Why a user was told something, or was not.
@@ -41,7 +42,18 @@ LEFT_OUT: Mapping[str, str] = {
 # The same for one that has metadata: both count under itemsWithoutMetadata.
 LEFT_OUT_UNCLEAR = "its metadata does not say what recommendations.itemFilter asks, and onMissingMetadata is drop"
 
+# Why a wipe tells a user something, or nothing.
+WIPED = "a wipe was asked for, so that everyone loses every attribute we ever wrote"
+NOT_WIPED = "a wipe was asked for, and the run before knows nothing that this user was told"
+
 TRIAL = "a trial: it told the users it was given their whole lists, compared with nothing and committed nothing"
+
+# Why a run told nobody anything, by how it ended.
+UNTOLD: Mapping[str, str] = {
+    "committed": "the run was committed and never published: nobody was told anything",
+    "dropped": "nobody was told anything: the run was discarded, or a newer one took its place",
+    "approved": "the run left nothing of its own: the one that it waited with was approved since, and tells the rest",
+}
 
 
 class ScoredItem(WireModel):
@@ -135,7 +147,8 @@ class ConnectorStory(WireModel):
     """The user's story for one connector.
 
     Attributes:
-        outcome: How the run ended: committed, held or stopped.
+        outcome: How the run ended: committed, held, stopped or trial; ``approved`` or ``dropped`` for one that a guard
+            held and that was decided about since.
         verdict: Why he was told something, or was not; None where it is not known any more.
         changed: The fields of his record that differ, where that is known.
         items: His list.
@@ -167,6 +180,7 @@ class Explanation(WireModel):
     Attributes:
         user: His alias, or his id where it may be shown.
         folder: The job folder's address.
+        is_wipe: Whether the run was to clear everyone, and read no batch.
         changed_inputs: What the run read and is not what it was.
     """
 
@@ -175,6 +189,7 @@ class Explanation(WireModel):
     user: str
     started_at: datetime
     message: str = ""
+    is_wipe: bool = False
     changed_inputs: list[str] = Field(default_factory=list)
     mapped: list[PairLine] = Field(default_factory=list)
     excluded: list[PairLine] = Field(default_factory=list)
@@ -194,7 +209,7 @@ def in_words(told: Explanation) -> list[tuple[str, Facts]]:
 
 def _title(one: ConnectorStory) -> str:
     version = f", version {one.version}" if one.version else ""
-    return f"{one.connector}: {one.outcome}{version}"
+    return f"{one.connector}: {ending_in_words(one.outcome)}{version}"
 
 
 def _of_input(told: Explanation) -> Facts:
@@ -204,7 +219,7 @@ def _of_input(told: Explanation) -> Facts:
     facts += [("mapped to", f"{one.item_id}{_ranked(one)}  ({_place(one)})") for one in told.mapped]
     facts += [("never gets", f"{one.item_id}  ({_place(one)})") for one in told.excluded]
     facts += [(_said(one), f"{_listed(one.items) or one.reason or 'nothing'}  ({_place(one)})") for one in told.answers]
-    return facts or [("input", "names this user nowhere")]
+    return facts or [("input", "none was read: this run is a wipe" if told.is_wipe else "names this user nowhere")]
 
 
 def _place(one: PairLine | AnswerLine) -> str:

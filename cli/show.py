@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cli.console import Voice
+from cli.ending import ending_in_words
 from cli.status import Status
 from connectors.contract.held import GuardReading, Held
 from connectors.contract.run_record import ConnectorRecord, Estimate, ItemCount, RunRecord, Sample
@@ -172,8 +173,8 @@ def status(one: Status, voice: Voice) -> None:
 def _last(one: Status) -> str:
     if one.last is None:
         return ""
-    mine = one.last.of(one.connector)
-    return f"{one.last.run_id}: {mine.outcome if mine else one.last.reason or 'stopped'}"
+    how = ending_in_words(one.ending) if one.last.of(one.connector) else one.last.reason or one.ending
+    return f"{one.last.run_id}: {how}"
 
 
 def runs(records: Sequence[RunRecord], voice: Voice) -> None:

@@ -12,13 +12,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cli.ending import ending
 from cli.fate import FATE_NAMES
 from cli.run import after_publishing
 from connectors.contract import layout
 from connectors.contract.documents import read_document
 from connectors.contract.health import Health, read_circuit
 from connectors.contract.held import Held, newest_held
-from connectors.contract.manifest import PartFile, RunManifest
+from connectors.contract.manifest import PartFile, Pointer, RunManifest
 from connectors.contract.receipts import read_ledger
 from connectors.contract.run_record import RunRecord, read_record, run_ids
 from connectors.contract.storage import Storage, at_once
@@ -44,6 +45,7 @@ class Status:
         held: The run that waits for a yes.
         health: The trouble the destination is in.
         last: The newest run's record.
+        ending: How that run ended for this connector, as is known by now: see `cli.ending`.
         trouble: What of the state cannot be read, in a sentence.
     """
 
@@ -60,11 +62,11 @@ class Status:
     held: Held | None = None
     health: Health | None = None
     last: RunRecord | None = None
+    ending: str = "stopped"
     trouble: str = ""
 
     def data(self) -> dict[str, Any]:
         """The same for a program."""
-        last = self.last.of(self.connector) if self.last else None
         return {
             "connector": self.connector,
             "version": self.version,
@@ -78,7 +80,7 @@ class Status:
             "resting": self.resting,
             "held": self.held.run_id if self.held else None,
             "health": self.health.reason if self.health else None,
-            "lastRun": {"run": self.last.run_id, "outcome": last.outcome if last else "stopped"} if self.last else None,
+            "lastRun": {"run": self.last.run_id, "outcome": self.ending} if self.last else None,
             "trouble": self.trouble,
         }
 
@@ -103,21 +105,26 @@ def read_status(storage: Storage) -> list[Status]:
 def _of_connector(storage: Storage, connector: str, last: RunRecord | None) -> Status:
     health = read_circuit(storage, connector).health
     found = Status(connector, held=newest_held(storage, connector), health=health, last=last)
+    mine = last.of(connector) if last else None
     try:
-        committed = state.read_pointer(storage, connector)
-        if committed.pointer is None:
-            return found
-        found.version, found.run_id = committed.version, committed.pointer.run_id
-        found.since, found.users = layout.time_of_run(committed.pointer.run_id), committed.pointer.rows
-        found.resting = sum(at_once(functools.partial(_resting, storage), committed.pointer.snapshot))
-        manifest = state.read_manifest(storage, committed.pointer.manifest)
+        pointer = state.read_pointer(storage, connector).pointer
+        if pointer is not None:
+            _add_committed(found, storage, pointer)
+        manifest = state.read_manifest(storage, pointer.manifest) if pointer else None
+        found.ending = ending(storage, mine) if mine else found.ending
     except StateError as error:
         found.trouble = str(error)
         return found
-    found.is_published = manifest is not None
+    found.is_published = pointer is None or manifest is not None
     if manifest is not None:
         _add_delivery(found, storage, manifest)
     return found
+
+
+def _add_committed(found: Status, storage: Storage, pointer: Pointer) -> None:
+    found.version, found.run_id = pointer.version, pointer.run_id
+    found.since, found.users = layout.time_of_run(pointer.run_id), pointer.rows
+    found.resting = sum(at_once(functools.partial(_resting, storage), pointer.snapshot))
 
 
 def _resting(storage: Storage, file: PartFile) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from connectors.contract import layout
 from connectors.contract.aliases import alias_key
-from connectors.contract.held import GuardReading, Held, hold
+from connectors.contract.held import WIPE, GuardReading, Held, hold
 from connectors.contract.manifest import PartFile, Pointer
 from connectors.contract.run_record import ConnectorRecord, RunRecord
 from glue_jobs import recording, state
@@ -96,7 +96,7 @@ def _reading(proposal: Proposal) -> GuardReading:
     """The guard that holds every wipe."""
     users = proposal.manifest.counts["records"]
     note = f"all {users} users lose every attribute we ever wrote"
-    return GuardReading(name="wipe", number=users, limit=0, is_breached=True, note=note)
+    return GuardReading(name=WIPE, number=users, limit=0, is_breached=True, note=note)
 
 
 def _write(run: JobRun, connector: str, tell: TellPlan, pointer: Pointer) -> tuple[Files, Story]:

@@ -11,6 +11,9 @@ from connectors.contract.manifest import Pointer, RunManifest
 from connectors.contract.storage import NotFoundError, Storage
 from connectors.contract.wire import ConnectorName, RunId, VersionedModel, WireModel
 
+# The guard that holds every wipe.
+WIPE = "wipe"
+
 
 class GuardReading(WireModel):
     """One guard: what it counted, and how far that may go.

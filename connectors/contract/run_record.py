@@ -9,7 +9,7 @@ from pydantic import Field
 
 from connectors.contract import layout
 from connectors.contract.documents import find_document
-from connectors.contract.held import GuardReading, InputObject
+from connectors.contract.held import WIPE, GuardReading, InputObject
 from connectors.contract.records import Item
 from connectors.contract.storage import Storage
 from connectors.contract.wire import ConnectorName, RunId, VersionedModel, WireModel
@@ -124,6 +124,11 @@ class RunRecord(VersionedModel):
     inputs: list[InputObject] = Field(default_factory=list)
     connectors: list[ConnectorRecord] = Field(default_factory=list)
     stages: list[Stage] = Field(default_factory=list)
+
+    @property
+    def is_wipe(self) -> bool:
+        """Whether it was to clear everyone. A wipe reads no batch."""
+        return any(reading.name == WIPE for one in self.connectors for reading in one.guards)
 
     def of(self, connector: str) -> ConnectorRecord | None:
         """A connector's part; None when it took none."""

@@ -115,6 +115,18 @@ def test_a_wipe_is_a_run_like_any_other(recsync, job, folder):
     assert status["lastRun"] == {"run": newest["runId"], "outcome": "held"}
 
 
+@pytest.mark.parametrize(
+    ("word", "version", "how", "said"),
+    [("approve", 2, "approved", "held, then approved"), ("discard", 1, "dropped", "held, then dropped")],
+)
+def test_status_knows_what_was_decided_about_the_last_run(recsync, job, folder, word, version, how, said):
+    run = json.loads(recsync("wipe", "--output", "json", folder)[1])["held"][0]["run"]
+    recsync(word, "--yes", folder)
+    (status,) = json.loads(recsync("status", "--output", "json", folder)[1])["connectors"]
+    assert (status["version"], status["lastRun"]) == (version, {"run": run, "outcome": how})
+    assert f"{run}: {said}" in " ".join(recsync("status", folder)[1].replace("│", " ").split())
+
+
 @pytest.mark.usefixtures("job")
 @pytest.mark.parametrize(
     ("words", "code"),

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cli.explain import explain
-from cli.explanation import LEFT_OUT, VERDICTS, in_words
+from cli.explanation import LEFT_OUT, NOT_WIPED, VERDICTS, in_words
 from cli.run import UsageError
 from connectors.contract import layout
 from connectors.contract.aliases import alias, alias_key
@@ -22,10 +22,14 @@ from connectors.contract.layout import JobFolder
 from connectors.contract.local_storage import LocalStorage
 from connectors.contract.receipts import Receipt, Rejection, write_receipts
 from glue_jobs import shortlist, state, sync
+from glue_jobs.approval import approve, discard
+from glue_jobs.config import load_config
 from glue_jobs.delta import Verdict
 from glue_jobs.errors import ConfigError
 from glue_jobs.holdout import Holdout
+from glue_jobs.proposal import JobRun
 from glue_jobs.shortlist import BEYOND_MAX
+from glue_jobs.wipe import wipe
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 21, 4, tzinfo=UTC)
@@ -358,6 +362,45 @@ def test_a_held_run_is_told_as_what_it_would_tell(mapped, tmp_path):
     assert (told.outcome, told.verdict, told.notes) == ("held", "cleared", [])
     assert (told.sent.record, told.sent.fate) == ({"op": "clear"}, "waiting")
     assert explain(shop.folder, alias(alias_key(shop.storage), "bob")).connectors[0].verdict == "cleared"
+
+
+def wiped(shop) -> Shop:
+    """The shop, with a wipe that waits for a yes."""
+    at = NOW + timedelta(days=20)
+    run = JobRun(shop.folder, shop.storage, load_config(shop.storage), at, layout.new_run_id(at))
+    wipe(run, ["braze"], lambda text: None)
+    return shop
+
+
+def test_a_wipe_is_told_as_what_was_asked_for_and_its_approval_too(shop, tmp_path):
+    path = tmp_path / "etl_jobs/user_personalization/demo"
+    shutil.copytree(shop.folder.root, path)
+    again = wiped(Shop(path, shop.spark))
+    for outcome, title in [("held", "braze: held, version 5"), ("approved", "braze: held, then approved, version 5")]:
+        told = story(again, "una")
+        assert (told.outcome, told.verdict, told.sent.record, told.after.op) == (
+            outcome,
+            "cleared",
+            {"op": "clear"},
+            "clear",
+        )
+        assert told.meaning == "a wipe was asked for, so that everyone loses every attribute we ever wrote"
+        (_, said), (braze, _) = in_words(explain(again.folder, "una"))
+        assert (said, braze) == ([("input", "none was read: this run is a wipe")], title)
+        if outcome == "held":
+            approve(again.storage, "braze")
+    nobody = story(again, "nobody")
+    assert (nobody.verdict, nobody.sent, nobody.meaning) == (None, None, NOT_WIPED)
+
+
+def test_a_wipe_that_was_discarded_told_nobody_anything(shop, tmp_path):
+    path = tmp_path / "etl_jobs/user_personalization/demo"
+    shutil.copytree(shop.folder.root, path)
+    again = wiped(Shop(path, shop.spark))
+    discard(again.storage, "braze")
+    (told,) = explain(again.folder, "una").connectors
+    assert (told.outcome, told.verdict) == ("dropped", None)
+    assert told.notes == ["nobody was told anything: the run was discarded, or a newer one took its place"]
 
 
 def test_a_run_that_stopped_says_why(mapped, tmp_path):
