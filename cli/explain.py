@@ -15,8 +15,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from cli.ending import ending
 from cli.explanation import (
+    CLEARED_AGAIN,
     LEFT_OUT,
     LEFT_OUT_UNCLEAR,
+    NEW_AFTER,
     NOT_WIPED,
     TRIAL,
     UNTOLD,
@@ -290,8 +292,11 @@ def _meaning(retold: Retold, manifest: RunManifest) -> str:
     verdict, was, plan = retold.telling.verdict, retold.telling.was, retold.plan
     if verdict is None:
         return "the input has no list for this user, and nothing was ever told"
-    if verdict is Verdict.CLEARED and _withheld(manifest):
-        return f"{VERDICTS[verdict]}; withheld, because the run met lines that it could not read"
+    if verdict is Verdict.CLEARED:
+        why = CLEARED_AGAIN if was is not None and was.op == "clear" else VERDICTS[verdict]
+        return f"{why}; withheld, because the run met lines that it could not read" if _withheld(manifest) else why
+    if verdict is Verdict.NEW and was is not None:
+        return NEW_AFTER[was.op]
     if verdict is Verdict.REPEATED and was is not None:
         return _why_repeated(was, plan)
     if verdict is Verdict.CHANGED and plan.previous_settings != plan.settings:

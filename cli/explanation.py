@@ -28,6 +28,13 @@ VERDICTS: Mapping[str, str] = {
     "forgotten": "this user left the input and the destination confirmed the clear",
     "empty": "the list is empty, and the destination holds nothing that it would replace",
 }
+# The same of a user who is told his whole list, by what he was told last; of one whose clear is not confirmed.
+NEW_AFTER: Mapping[str, str] = {
+    "gone": "this user is back: he was left with what he had when he left the input, and is told anew",
+    "clear": "the last this user was told is that he has nothing, so the whole list is told",
+    "holdout": "this user leaves the holdout, so the whole list is told",
+}
+CLEARED_AGAIN = "nothing confirms that this user's clear arrived, so it is told again"
 # Why an item that was found is not in the list, by the figure of the run that counts it.
 LEFT_OUT: Mapping[str, str] = {
     "itemsMapped": "the user is mapped to it, and excludeMappedItems is on",

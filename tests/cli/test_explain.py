@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cli.explain import explain
-from cli.explanation import LEFT_OUT, NOT_WIPED, VERDICTS, in_words
+from cli.explanation import CLEARED_AGAIN, LEFT_OUT, NEW_AFTER, NOT_WIPED, VERDICTS, in_words
 from cli.run import UsageError
 from connectors.contract import layout
 from connectors.contract.aliases import alias, alias_key
@@ -362,6 +362,33 @@ def test_a_held_run_is_told_as_what_it_would_tell(mapped, tmp_path):
     assert (told.outcome, told.verdict, told.notes) == ("held", "cleared", [])
     assert (told.sent.record, told.sent.fate) == ({"op": "clear"}, "waiting")
     assert explain(shop.folder, alias(alias_key(shop.storage), "bob")).connectors[0].verdict == "cleared"
+
+
+def test_a_user_who_comes_back_is_told_what_he_was_left_with(tmp_path, spark):
+    made = Shop(tmp_path / "etl_jobs/user_personalization/demo", spark)
+    made.config({}, {"maxClearedPct": None}, onUserRemoved="keep")
+    made.items()
+    both = [for_user("una", "1", "2"), for_user("pia", "2")]
+    for lines in (both, both[1:], both):
+        made.write("input/batch/a.out", *lines)
+        made.night()
+    told = story(made, "una")
+    assert (told.verdict, told.before.op, told.before.item_ids) == ("new", "gone", ["1", "2"])
+    assert told.meaning == NEW_AFTER["gone"]
+    assert "left with what he had" in told.meaning
+
+
+def test_a_clear_that_nothing_confirms_is_told_again_whatever_becomes_of_users_who_leave(shop, tmp_path):
+    path = tmp_path / "etl_jobs/user_personalization/demo"
+    shutil.copytree(shop.folder.root, path)
+    again = wiped(Shop(path, shop.spark))
+    approve(again.storage, "braze")
+    again.write("input/batch/a.out", for_user("una", "1"))
+    again.storage.delete("input/batch/b.out")
+    again.nights = 21
+    again.night()
+    assert (story(again, "fil").verdict, story(again, "fil").meaning) == ("cleared", CLEARED_AGAIN)
+    assert (story(again, "una").verdict, story(again, "una").meaning) == ("new", NEW_AFTER["clear"])
 
 
 def wiped(shop) -> Shop:
