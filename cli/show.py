@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cli.console import Voice
@@ -11,10 +11,25 @@ from cli.ending import ending_in_words
 from cli.status import Status
 from connectors.contract.held import GuardReading, Held
 from connectors.contract.run_record import ConnectorRecord, Estimate, ItemCount, RunRecord, Sample
+from glue_jobs.report.words import many
 
 _SHOWN_ITEMS, _SHOWN_IDS = 5, 5
 # What a plan counts, in the order a person asks.
 _PLANNED = ("records", "new", "changed", "repeated", "refreshed", "cleared", "unchanged", "resting", "gone", "failed")
+# A figure of what is not sent → what it counts, and how that is said.
+_UNSENT = (
+    ("unchanged", "user", "told this before"),
+    ("holdoutUnchanged", "user", "in the holdout, told so before"),
+    ("failed", "user", "left alone, as the line failed or cannot be read"),
+    ("resting", "user", "resting, refused three times"),
+    ("gone", "user", "no longer in the input, left with what is there"),
+    ("forgotten", "user", "no longer in the input, and the clear is confirmed"),
+    ("empty", "user", "with an empty list and nothing held"),
+    ("clearsWithheld", "user", "not cleared, as not every line could be read"),
+    ("usersWithoutList", "user", "without a list, never told anything"),
+    ("linesBroken", "line", "of the batch that cannot be read"),
+    ("mappingRowsBroken", "row", "of the mapping that cannot be read"),
+)
 
 
 def ended(record: RunRecord, waiting: Sequence[Held], folder: str, voice: Voice) -> None:
@@ -39,7 +54,15 @@ def synced(run_id: str, one: ConnectorRecord, voice: Voice) -> None:
         f"{one.connector}: run {run_id}, version {one.version}", ["", "count"], list(map(list, one.counts.items()))
     )
     if not one.counts["records"]:
-        voice.stage(f"{one.connector}: nothing to send, 0 records: every user was told this before")
+        voice.stage(f"{one.connector}: nothing to send, 0 records: {_why_nothing(one.counts)}")
+
+
+def _why_nothing(counts: Mapping[str, int]) -> str:
+    """Why a run sends nobody anything, by its figures."""
+    if 0 < counts.get("users", 0) == counts.get("unchanged", 0):
+        return "every user was told this before"
+    found = [f"{many(counts[name], noun)} {said}" for name, noun, said in _UNSENT if counts.get(name)]
+    return "; ".join(found) or "no user has a list"
 
 
 def held(one: Held, folder: str, voice: Voice) -> None:
