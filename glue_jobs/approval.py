@@ -82,15 +82,18 @@ def read_plan(storage: Storage, run_id: str) -> RunRecord:
     return plan
 
 
-def check_plan(plan: RunRecord, inputs: Sequence[InputObject], storage: Storage) -> None:
+def check_plan(plan: RunRecord, inputs: Sequence[InputObject], storage: Storage, *, is_full: bool) -> None:
     """A run does what a plan said only where everything is as it was.
 
     Args:
         inputs: What the run is about to read.
+        is_full: Whether the run is to send everyone.
 
     Raises:
-        OutOfDateError: An object is another one, or something was committed since.
+        OutOfDateError: An object is another one, something was committed since, or the plan did not send everyone.
     """
+    if is_full and not plan.is_full:
+        raise OutOfDateError(f"plan {plan.run_id} did not say what sending everyone does; make another one with --full")
     was = {(one.root, one.key): one.mark for one in plan.inputs}
     now = {(one.root, one.key): one.mark for one in inputs}
     changed = [

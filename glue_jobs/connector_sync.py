@@ -67,7 +67,7 @@ def sync_connector(this: Work, connector: str, rows: DataFrame) -> End:
     if this.only_users is not None:
         return _trial(this, connector, rows.where(F.col("userId").isin(list(this.only_users))))
     committed = _committed(this, connector)
-    if not this.is_plan and (held := _held_before(this, connector, committed)):
+    if not (this.is_plan or this.run.is_full) and (held := _held_before(this, connector, committed)):
         return End(recording.of_waiting(held), held=held)
     proposal, story = _proposal(this, connector, rows, committed, _items(this, connector, committed))
     numbers = RunNumbers(proposal.manifest.counts, committed.version == 0, this.input_age_h, story.top_item_users)

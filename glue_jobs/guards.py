@@ -29,9 +29,14 @@ class RunNumbers:
     top_item_users: int = 0
 
     @property
-    def cleared(self) -> int:
-        """Users newly cleared."""
-        return self.counts["cleared"] - self.counts["clearedAgain"]
+    def losing(self) -> int:
+        """Users who had recommendations and are to have none: newly cleared, or told an empty list."""
+        return self.counts["cleared"] - self.counts["clearedAgain"] + self.counts["emptied"]
+
+    @property
+    def changed(self) -> int:
+        """Users who get another list than they were sent last, whether or not that one arrived."""
+        return self.counts["changed"] + self.counts["changedUnconfirmed"]
 
     def percent(self, part: int, of: str) -> float:
         """A part of a figure in percent; 0 of nothing."""
@@ -51,17 +56,16 @@ def breached(readings: list[GuardReading]) -> list[GuardReading]:
 
 def _of_clears(guards: Guards, run: RunNumbers) -> Iterator[GuardReading]:
     held = run.counts["usersHeld"]
-    note = f"{run.cleared} of {held} users the destination holds lose their recommendations"
-    share, idle = run.percent(run.cleared, "usersHeld"), _of_first(run) or _of_few(guards, run.cleared)
+    note = f"{run.losing} of {held} users the destination holds lose their recommendations"
+    share, idle = run.percent(run.losing, "usersHeld"), _of_first(run) or _of_few(guards, run.losing)
     yield from _most("maxClearedPct", share, guards.max_cleared_pct, note, idle)
-    yield from _most("maxCleared", run.cleared, guards.max_cleared, note, _of_first(run))
+    yield from _most("maxCleared", run.losing, guards.max_cleared, note, _of_first(run))
 
 
 def _of_changes(guards: Guards, run: RunNumbers) -> Iterator[GuardReading]:
-    changed = run.counts["changed"]
-    note = f"{changed} of {run.counts['users']} users get another list"
-    idle = _of_first(run) or _of_few(guards, changed)
-    yield from _most("maxChangedPct", run.percent(changed, "users"), guards.max_changed_pct, note, idle)
+    note = f"{run.changed} of {run.counts['users']} users get another list"
+    idle = _of_first(run) or _of_few(guards, run.changed)
+    yield from _most("maxChangedPct", run.percent(run.changed, "users"), guards.max_changed_pct, note, idle)
 
 
 def _of_lines(guards: Guards, run: RunNumbers) -> Iterator[GuardReading]:

@@ -86,7 +86,7 @@ def run(
         job = JobRun(folder, work_on, config, now, run_id, is_full)
         this = find_work(job, spark, stages, alias_key(storage), is_plan=is_plan, only_users=only_users)
         if plan is not None:
-            check_plan(plan, this.inputs, storage)
+            check_plan(plan, this.inputs, storage, is_full=is_full)
         ends = _ends(this)
     except SyncError as error:
         nothing = recording.of_nothing(folder, run_id, now, stages, error, token)

@@ -115,6 +115,9 @@ class Teller:
         items = now.item_ids if now and now.op == "upsert" else ()
         changed = self._changed(verdict, final, told)
         line = self._line(user_id, verdict, final, told, changed)
+        if line is not None and told is not None and told.op == "upsert" and now is not None and now.op == "upsert":
+            counts["emptied"] += bool(told.item_ids) and not now.item_ids
+            counts["changedUnconfirmed"] += verdict is Verdict.REPEATED and set(told.item_ids) != set(now.item_ids)
         return Telling(verdict, line, kept, told, items, changed)
 
     def _now(self, user_id: str, final: Shortlist) -> Now:
@@ -202,5 +205,5 @@ def _looks_further(policy: ChangePolicy, than: ChangePolicy | None) -> bool:
 
 def figure_names() -> Iterator[str]:
     """The names of the figures that telling users adds to."""
-    yield from ("users", "usersHeld", *Verdict, "clearedAgain", "usersWithoutList")
+    yield from ("users", "usersHeld", *Verdict, "clearedAgain", "changedUnconfirmed", "emptied", "usersWithoutList")
     yield from shortlist.figure_names()

@@ -88,9 +88,9 @@ class Job:
         (synced,) = result.synced
         return synced
 
-    def result(self, now: datetime = NOW, *, is_plan: bool = False) -> RunResult:
+    def result(self, now: datetime = NOW, *, is_plan: bool = False, is_full: bool = False) -> RunResult:
         """Run the job, however it ends."""
-        return sync.run(self.spark, self.folder, now=now, report=lambda text: None, is_plan=is_plan)
+        return sync.run(self.spark, self.folder, now=now, report=lambda text: None, is_plan=is_plan, is_full=is_full)
 
     def manifest(self, result: SyncResult) -> RunManifest:
         """What a run published."""

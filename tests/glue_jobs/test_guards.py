@@ -56,6 +56,18 @@ def test_clears_that_are_repeated_are_no_news():
     assert names(guards(max_cleared=10), numbers(cleared=100, clearedAgain=89)) == ["maxCleared"]
 
 
+def test_who_is_told_an_empty_list_loses_as_much_as_who_is_cleared():
+    (reading,) = read_guards(guards(max_cleared_pct=15), numbers(cleared=10, emptied=80, usersHeld=100))
+    assert reading.is_breached
+    assert reading.note == "90 of 100 users the destination holds lose their recommendations"
+
+
+def test_another_list_is_a_change_whether_or_not_the_last_one_arrived():
+    run = numbers(changed=20, repeated=90, changedUnconfirmed=40, users=100)
+    (reading,) = read_guards(guards(max_changed_pct=50), run)
+    assert (reading.number, reading.is_breached) == (60, True)
+
+
 @pytest.mark.parametrize("limits", [{"max_cleared_pct": 1}, {"max_cleared": 1}, {"max_changed_pct": 1}])
 def test_the_first_run_changes_everything_and_is_not_held_for_it(limits):
     run = {"cleared": 100, "usersHeld": 100, "changed": 100, "users": 100}

@@ -95,6 +95,35 @@ def test_the_same_unchanged_input_is_held_once(shop):
     assert newest_held(open_storage(str(shop.path)), "braze").run_id == newer.run_id != first.run_id
 
 
+def test_f18_lists_that_all_become_empty_are_held_like_clears(shop):
+    shop.batch(line("a"), line("b"))
+    result = shop.result()
+    (held,) = result.held
+    (reading,) = [one for one in held.guards if one.name == "maxClearedPct"]
+    assert (result.exit_code, reading.is_breached, reading.number) == (3, True, 100)
+    assert result.record.of("braze").counts["emptied"] == 60
+
+
+@pytest.mark.parametrize("is_full", [True, False], ids=["everyone is sent", "the last night did not arrive"])
+def test_f19_other_lists_for_everyone_are_held_whether_or_not_the_last_ones_arrived(shop, is_full):
+    if not is_full:
+        shop.batch(line("a", "z", "x"), line("b", "x", "y"))
+        shop.result()
+        approval.approve(open_storage(str(shop.path)), "braze")
+    shop.batch(line("a", "b", "z"), line("b", "a", "x"))
+    result = shop.result(is_full=is_full)
+    (held,) = result.held
+    assert [one.name for one in held.guards if one.is_breached] == ["maxChangedPct"]
+    assert result.record.of("braze").counts["changedUnconfirmed"] == 60
+
+
+def test_sending_everyone_is_a_run_of_its_own_while_another_one_is_held(shop):
+    cut_mapping(shop, USERS[:6])
+    (first,) = shop.result().held
+    (again,) = shop.result(is_full=True).held
+    assert (again.run_id != first.run_id, again.manifest.counts["records"]) == (True, 60)
+
+
 def test_a_run_that_passes_lets_go_of_what_was_held(shop):
     cut_mapping(shop, USERS[:6])
     shop.result()
@@ -141,15 +170,17 @@ def test_a_run_refuses_a_plan_that_something_has_changed_since(shop):
     storage = open_storage(str(shop.path))
     cut_mapping(shop, USERS[:58])
     plan = shop.result(is_plan=True).record
-    check_plan(plan, plan.inputs, storage)
+    check_plan(plan, plan.inputs, storage, is_full=False)
+    with pytest.raises(OutOfDateError, match="did not say what sending everyone does"):
+        check_plan(plan, plan.inputs, storage, is_full=True)
     confirm(shop, shop.run())
     with pytest.raises(OutOfDateError, match="the committed version of braze changed since plan"):
-        check_plan(plan, plan.inputs, storage)
+        check_plan(plan, plan.inputs, storage, is_full=False)
     cut_mapping(shop, USERS[:57])
     with pytest.raises(
         OutOfDateError, match=r"user_item_mapping/part-0001\.csv, the committed version of braze changed since plan"
     ):
-        check_plan(plan, shop.result(is_plan=True).record.inputs, storage)
+        check_plan(plan, shop.result(is_plan=True).record.inputs, storage, is_full=False)
 
 
 def test_a_run_leaves_a_record_that_names_nobody(shop):
