@@ -69,8 +69,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class PairRow:
-    """A row that maps a user to an item, or says that he does not get one."""
+    """A row that maps a user to an item, or says that he does not get one.
 
+    Attributes:
+        place: The file's place among those read with it.
+    """
+
+    place: int
     file: File
     pair: Pair
 
@@ -190,8 +195,12 @@ def _first_counts(answers: Sequence[Answer]) -> list[Answer]:
 
 
 def _rows_of(user_id: str, files: Sequence[File], *, ranked: bool) -> list[PairRow]:
-    pairs = ((file, pair) for file in files for pair in pairs_of(file.storage, file.key, ranked=ranked))
-    return [PairRow(file, pair) for file, pair in pairs if pair.user_id == user_id]
+    rows = (
+        PairRow(place, file, pair)
+        for place, file in enumerate(files)
+        for pair in pairs_of(file.storage, file.key, ranked=ranked)
+    )
+    return [row for row in rows if row.pair.user_id == user_id]
 
 
 def _lines(files: Iterable[File]) -> Iterator[tuple[File, int, bytes]]:
@@ -225,9 +234,11 @@ def _of_mapping(user_id: str, row: PairRow, answer: Answer | None) -> Meeting:
 
 
 def _meeting(user_id: str, kind: str, row: PairRow, item_id: str) -> Meeting:
-    return Meeting(user_id, kind, False, row.pair.rank, row.file.name, 0, row.pair.line, item_id)
+    return Meeting(user_id, kind, False, row.pair.rank, row.file.name, row.place, row.pair.line, item_id)
 
 
 def _sorted(meetings: Iterable[Meeting]) -> list[Meeting]:
     """As `attribute.meet` orders them."""
-    return sorted(meetings, key=lambda one: (one.rank is None, one.rank or 0, one.file or "", one.row or 0))
+    return sorted(
+        meetings, key=lambda one: (one.rank is None, one.rank or 0, one.file or "", one.block or 0, one.row or 0)
+    )

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import functools
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812 - the field's own short name
-from pyspark.sql import types as T  # noqa: N812
 
 from connectors.contract import layout
-from connectors.contract.storage import Storage
+from connectors.contract.storage import Entry, Storage, at_once
+from glue_jobs.collecting import collect_rarely
 from glue_jobs.errors import NoInputError
-from glue_jobs.lines import readable_files
-from glue_jobs.pairs import COLUMNS, ENDINGS, RANK, header_of
-from glue_jobs.sources import position
+from glue_jobs.lines import place_of, plain_bytes, readable_files
+from glue_jobs.pairs import ENDINGS, header_of, rows_of
+from glue_jobs.schemas import PAIRS
+from glue_jobs.sources import arrow_schema
 
-_CORRUPT = "_corrupt_record"
+# Small files are read by one task together, until they hold this much.
+_TASK_BYTES = 4 * 1024 * 1024
 
 
 def read_mapping(spark: SparkSession, storage: Storage) -> DataFrame:
@@ -26,54 +28,56 @@ def read_mapping(spark: SparkSession, storage: Storage) -> DataFrame:
     Raises:
         NoInputError: There is no mapping file.
         ConfigError: A file lacks a column.
+        InputError: A file's first line is no header.
     """
-    keys = [file.key for file in readable_files(storage, layout.MAPPING, ENDINGS)]
-    if not keys:
+    files = readable_files(storage, layout.MAPPING, ENDINGS)
+    if not files:
         raise NoInputError(f"{storage.root}/{layout.MAPPING} holds no .csv file; put USER_ID,ITEM_ID rows there")
-    return _read_pairs(spark, storage, keys, ranked=True)
+    return _read_pairs(spark, storage, files, ranked=True)
 
 
-def read_exclusions(spark: SparkSession, storage: Storage, keys: Iterable[str]) -> DataFrame:
+def read_exclusions(spark: SparkSession, storage: Storage, files: Iterable[Entry]) -> DataFrame:
     """The items that single users do not get: PAIRS, without rank.
 
     Raises:
         ConfigError: A file lacks a column.
+        InputError: A file's first line is no header.
     """
-    return _read_pairs(spark, storage, keys, ranked=False)
+    return _read_pairs(spark, storage, files, ranked=False)
 
 
-def _read_pairs(spark: SparkSession, storage: Storage, keys: Iterable[str], *, ranked: bool) -> DataFrame:
-    """PAIRS: userId, itemId, rank (long, nullable), text (of a row that is broken), POSITION.
+def _read_pairs(spark: SparkSession, storage: Storage, files: Iterable[Entry], *, ranked: bool) -> DataFrame:
+    """PAIRS, as `pairs.rows_of` reads them. A file is read by one task: a line end may stand in quotes."""
+    in_order = sorted(files, key=lambda file: place_of(file.key))
+    deque(at_once(functools.partial(header_of, storage), [file.key for file in in_order]), maxlen=0)
+    tasks, schema = list(_shared_out(in_order)), arrow_schema(PAIRS)
 
-    Columns are found by name. Each file's header is read first and files of one header read together, since
-    Spark matches the columns of a given schema by place and would swap the ids of a file with another order in
-    silence.
-    """
-    by_header: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for key in keys:
-        by_header[header_of(storage, key)].append(storage.uri(key))
-    frames = [_read_csv(spark, header, uris, ranked=ranked) for header, uris in sorted(by_header.items())]
-    return functools.reduce(DataFrame.unionByName, frames)
+    def rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        collect_rarely()
+        for task in (number for batch in batches for number in batch.column(0).to_pylist()):
+            for place, key in tasks[task]:
+                yield from _batches(storage, place, key, schema, ranked=ranked)
+
+    return spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(rows, PAIRS)
 
 
-def _read_csv(spark: SparkSession, header: tuple[str, ...], uris: list[str], *, ranked: bool) -> DataFrame:
-    """Files of one header. Columns are read by their place in it, so two spare ones may share a name."""
-    columns = [f"_{place}" for place in range(len(header))]
-    schema = T.StructType([T.StructField(name, T.StringType()) for name in [*columns, _CORRUPT]])
-    rows = spark.read.csv(
-        uris, schema, header=True, multiLine=True, quote='"', escape='"', columnNameOfCorruptRecord=_CORRUPT
-    )
-    user, item = (F.trim(F.col(columns[header.index(name)])) for name in COLUMNS)
-    rank_text = F.col(columns[header.index(RANK)]) if ranked and RANK in header else F.lit(None)
-    rank = rank_text.cast("long")
-    is_id = [F.coalesce((column != "") & ~column.contains("\ufffd"), F.lit(False)) for column in (user, item)]
-    is_ranked = rank_text.isNull() | rank.isNotNull()
-    is_good = is_id[0] & is_id[1] & is_ranked & F.col(_CORRUPT).isNull()
-    text = F.coalesce(F.col(_CORRUPT), F.concat_ws(",", *[F.coalesce(column, F.lit("")) for column in columns]))
-    return rows.select(
-        F.when(is_good, user).alias("userId"),
-        F.when(is_good, item).alias("itemId"),
-        F.when(is_good, rank).alias("rank"),
-        F.when(~is_good, text).alias("text"),
-        *position(),
-    )
+def _shared_out(files: Iterable[Entry]) -> Iterator[Sequence[tuple[int, str]]]:
+    """What each task reads, as (place among all files, key)."""
+    some, size = list[tuple[int, str]](), 0
+    for place, file in enumerate(files):
+        some.append((place, file.key))
+        size += plain_bytes([file])
+        if size >= _TASK_BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def _batches(storage: Storage, place: int, key: str, schema: pa.Schema, *, ranked: bool) -> Iterator[pa.RecordBatch]:
+    """A file's rows as PAIRS."""
+    name = key.rpartition("/")[2]
+    for *pairs, lines in rows_of(storage, key, ranked=ranked):
+        columns = (*pairs, [name] * len(lines), [place] * len(lines), lines)
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+        yield pa.RecordBatch.from_arrays(arrays, schema=schema)

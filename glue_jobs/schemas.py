@@ -8,7 +8,8 @@ from __future__ import annotations
 from pyspark.sql import types as T  # noqa: N812 - the field's own short name
 
 # Where a line stood: by (file, block, row) lines sort as they stand in their files. `block` is the offset
-# of the split in bytes, `row` counts up within it.
+# of the split in bytes, `row` counts up within it. Of a CSV file, `block` is its place among those read with it,
+# `row` the number of the line.
 POSITION = [
     T.StructField("file", T.StringType()),
     T.StructField("block", T.LongType()),
@@ -26,6 +27,17 @@ BATCH_LINE = T.StructType(
         T.StructField("list", T.BinaryType()),
         T.StructField("text", T.StringType()),
         T.StructField("reason", T.StringType()),
+        *POSITION,
+    ]
+)
+
+# One pair of a user and an item, by the mapping or not to be recommended; `text` alone of a row that is broken.
+PAIRS = T.StructType(
+    [
+        T.StructField("userId", T.StringType()),
+        T.StructField("itemId", T.StringType()),
+        T.StructField("rank", T.LongType()),
+        T.StructField("text", T.StringType()),
         *POSITION,
     ]
 )

@@ -24,7 +24,7 @@ def parsed_lines(
     """
     lines = spark.read.text(list(uris), lineSep="\n").select(F.col("value").cast("binary").alias("line"), *position())
 
-    schema = _arrow(shape)  # made here once, and not by each task
+    schema = arrow_schema(shape)  # made here once, and not by each task
 
     def rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         collect_rarely()
@@ -58,7 +58,8 @@ def position() -> list[Column]:
     ]
 
 
-def _arrow(shape: T.StructType) -> pa.Schema:
+def arrow_schema(shape: T.StructType) -> pa.Schema:
+    """A shape of Spark's as Arrow has it."""
     from pyspark.sql.pandas.types import to_arrow_schema
 
     return to_arrow_schema(shape)

@@ -152,7 +152,7 @@ def _and_exclusions(this: Work, rows: DataFrame) -> DataFrame:
         return rows
     storage, files = this.excluded
     this.report(f"found {len(files)} file(s) of items that single users do not get in {storage.root}")
-    pairs = read_exclusions(this.spark, storage, [entry.key for entry in files])
+    pairs = read_exclusions(this.spark, storage, files)
     return rows.unionByName(items_not_for_users(pairs))
 
 

@@ -1,12 +1,16 @@
 import gzip
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors.contract.local_storage import LocalStorage
 from connectors.contract.s3_storage import S3Storage
 from glue_jobs.errors import ConfigError, InputError, NoInputError
 from glue_jobs.mapping import read_mapping
-from glue_jobs.pairs import find_exclusions, pairs_of
+from glue_jobs.pairs import _quickly_read, _row, _slowly_read, _Where, find_exclusions, header_of, pairs_of, rows_of
 
 
 def pairs(folder, key, text):
@@ -93,3 +97,72 @@ def test_a_row_knows_the_line_it_ends_on(tmp_path):
 def test_where_rank_means_nothing_it_is_not_read(tmp_path):
     pairs(tmp_path, "a.csv", AWKWARD)
     assert {found.rank for found in pairs_of(LocalStorage(tmp_path), "a.csv", ranked=False)} == {None}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "USER_ID,ITEM_ID\rann,105\r",
+        "USER_ID,ITEM_ID," + "N" * 200_000 + "\n",
+        "USER_ID,ITEM_ID," + "N,N" * 50_000 + "\n",
+        'USER_ID,"ITEM_ID\nann,105\n',
+    ],
+    ids=["ends in CR", "one long name", "many names", "a quote is open"],
+)
+def test_a_first_line_that_is_no_header_is_refused_by_name_with_the_fix(tmp_path, text):
+    pairs(tmp_path, "a.csv", text)
+    with pytest.raises(InputError, match=r"a\.csv: its header cannot be read; write one line of less than 128 KB"):
+        header_of(LocalStorage(tmp_path), "a.csv")
+
+
+@pytest.mark.parametrize("header", ["USER_ID,ITEM_ID\r\n", '"USER_ID","ITEM_ID"\r\n', "USER_ID,ITEM_ID"])
+def test_a_header_is_known_whatever_its_line_ends_in(tmp_path, header):
+    pairs(tmp_path, "a.csv", header)
+    assert header_of(LocalStorage(tmp_path), "a.csv") == ("USER_ID", "ITEM_ID")
+
+
+def test_what_comes_behind_a_row_that_is_no_csv_is_read(tmp_path):
+    pairs(tmp_path, "a.csv", 'USER_ID,ITEM_ID\nann,"1"05\nbob,1\r06\n' + "c" * 200_000 + ',107\ndan,108\neve,"109')
+    (columns,) = rows_of(LocalStorage(tmp_path), "a.csv", ranked=True)
+    users, _, _, texts, lines = columns
+    assert users == (None, None, None, "dan", None) and lines == (2, 3, 4, 5, 6)
+    assert (texts[0], texts[1], texts[4]) == ('ann,"1"05', "bob,1\r06", 'eve,"109')
+
+
+@pytest.mark.parametrize(
+    ("rank", "read"),
+    [("7", 7), (" +7 ", 7), ("-2.9", -2), (str(2**63 - 1), 2**63 - 1), (str(-(2**63)), -(2**63)), ("", None)],
+)
+def test_a_rank_is_a_whole_number_of_64_bits(rank, read):
+    assert _row(["ann", "105", rank], "", 2, _Where(3, 0, 1, 2)) == ("ann", "105", read, None, 2)
+
+
+@pytest.mark.parametrize("rank", ["first", "1e3", "٣", str(2**63), "9" * 5000, " "])
+def test_a_rank_that_is_none_breaks_its_row(rank):
+    assert _row(["ann", "105", rank], "the row\r\n", 2, _Where(3, 0, 1, 2)) == (None, None, None, "the row", 2)
+
+
+FIELDS = st.lists(st.text(max_size=3) | st.sampled_from(["7", " 7", "07", "", "ann", " ann ", "é"]), max_size=4)
+
+
+@given(st.lists(st.tuples(FIELDS, st.text(max_size=3), st.integers(2, 9)), min_size=1), st.none() | st.just(2))
+def test_the_quick_way_reads_what_the_slow_way_reads_or_nothing(records, rank):
+    where = _Where(3, 0, 1, rank)
+    quick = _quickly_read(records, where)
+    assert quick is None or list(map(tuple, quick)) == _slowly_read(records, where)
+
+
+def test_ordinary_rows_are_read_the_quick_way():
+    records = [(["ann", "105", "1"], "", 2), ([" bé ", "00106", "20"], "", 3)]
+    assert _quickly_read(records, _Where(3, 0, 1, 2)) is not None
+    assert _quickly_read(records, _Where(3, 0, 1, None)) is not None
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_rows_that_are_broken_or_of_fit_ids(rows):
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "a.csv").write_bytes(b"USER_ID,ITEM_ID\n" + rows)
+        found = list(rows_of(LocalStorage(Path(folder)), "a.csv", ranked=True))
+    for user, item, _, text, _ in (row for columns in found for row in zip(*columns, strict=True)):
+        assert (text is None) == (user is not None) == (item is not None)
+        assert text is not None or not any(ord(letter) < 32 or 127 <= ord(letter) < 160 for letter in user + item)
