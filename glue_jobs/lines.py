@@ -192,7 +192,11 @@ def plain_bytes(entries: Iterable[Entry]) -> int:
 
 
 def check_packing(storage: Storage, entries: Sequence[Entry]) -> None:
-    """Each file's first bytes have to say what its name says: Spark unpacks by the name alone."""
+    """Each file's first bytes have to say what its name says: Spark unpacks by the name alone.
+
+    Raises:
+        InputError: They do not, or the name is none that a key may have.
+    """
     heads = at_once(functools.partial(_head, storage), [entry.key for entry in entries])
     for entry, head in zip(entries, heads, strict=True):
         is_gzip = head == _GZIP_MAGIC
@@ -202,8 +206,11 @@ def check_packing(storage: Storage, entries: Sequence[Entry]) -> None:
 
 
 def _head(storage: Storage, key: str) -> bytes:
-    with storage.open(key) as stream:
-        return stream.read(len(_GZIP_MAGIC))
+    try:
+        with storage.open(key) as stream:
+            return stream.read(len(_GZIP_MAGIC))
+    except layout.LayoutError as error:
+        raise InputError(f"{storage.root} holds a file that cannot be read: {error}") from error
 
 
 def cut_files(storage: Storage, keys: Iterable[str]) -> list[str]:

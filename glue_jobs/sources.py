@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -12,6 +13,11 @@ from pyspark.sql import types as T  # noqa: N812
 
 from glue_jobs.collecting import collect_rarely
 from glue_jobs.columns import plain
+from glue_jobs.errors import InputError
+
+# What Hadoop takes for a pattern in a path.
+# Source: Hadoop's `FileSystem.globStatus`, "a path pattern", read 2026-11-23: a backslash takes a character's meaning.
+_PATTERN = re.compile(r"([\[\]{}*?\\])")
 
 
 def parsed_lines(
@@ -21,8 +27,12 @@ def parsed_lines(
 
     Args:
         shape: What `parse` returns, followed by POSITION.
+
+    Raises:
+        InputError: A file is called something that Spark cannot read.
     """
-    lines = spark.read.text(list(uris), lineSep="\n").select(F.col("value").cast("binary").alias("line"), *position())
+    read = spark.read.text(list(map(path_of, uris)), lineSep="\n")
+    lines = read.select(F.col("value").cast("binary").alias("line"), *_position())
 
     schema = arrow_schema(shape)  # made here once, and not by each task
 
@@ -49,10 +59,27 @@ def to_rows(
         yield pa.RecordBatch.from_arrays([*parsed, *where], schema=schema)
 
 
-def position() -> list[Column]:
-    """POSITION of the rows of a file source, as they are read."""
+def path_of(uri: str) -> str:
+    """A file's address as Spark takes it: for this one file, whatever its name holds.
+
+    Raises:
+        InputError: There is a colon in a local file's name, or beside what has to be escaped: Hadoop takes what stands
+            before it for a scheme.
+    """
+    path = _PATTERN.sub(r"\\\1", uri)
+    scheme, _, below = uri.partition("://")
+    name = below.rpartition("/")[2] if scheme == "file" else ""
+    if ":" in (below if path != uri else name):
+        raise InputError(f"{uri} has a colon in its name, which Spark cannot read here; rename it")
+    return path
+
+
+def _position() -> list[Column]:
+    """POSITION of the rows of a file source, as they are read. Spark writes a name as it stands in a URI."""
+    name = F.col("_metadata.file_name")
+    plain_name = F.url_decode(F.replace(name, F.lit("+"), F.lit("%2B")))
     return [
-        F.col("_metadata.file_name").alias("file"),
+        F.when(name.contains("%"), plain_name).otherwise(name).alias("file"),
         F.col("_metadata.file_block_start").alias("block"),
         F.monotonically_increasing_id().alias("row"),
     ]

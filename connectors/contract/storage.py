@@ -67,7 +67,7 @@ class Storage(Protocol):
         """The folder's address, without a trailing slash."""
 
     def uri(self, key: str) -> str:
-        """The key's address as Spark reads it."""
+        """The key's address, with its scheme."""
 
     def get(self, key: str) -> Blob:
         """The object, whole. Raises NotFoundError."""

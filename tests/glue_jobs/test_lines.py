@@ -4,7 +4,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from glue_jobs.lines import LineError, _quickly_decoded, _slowly_decoded, decoded_object
+from connectors.contract.local_storage import LocalStorage
+from glue_jobs.errors import InputError
+from glue_jobs.lines import LineError, _quickly_decoded, _slowly_decoded, decoded_object, readable_files
 
 KEYS = st.sampled_from(["a", "b", "", '":', "a b", "é"])
 NUMBERS = st.integers() | st.integers(2**62, 2**70) | st.floats(allow_nan=False)
@@ -77,3 +79,10 @@ def test_a_line_may_be_a_hundred_deep_and_no_deeper(opening, closing):
     for depth in (101, 600, 900, 5000, 200_000):
         with pytest.raises(LineError, match=r"more than 100 deep|recursion"):
             decoded_object(nested(depth))
+
+
+def test_a_file_of_a_name_that_no_key_may_have_is_refused_by_name_with_the_fix(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a\\b.csv").write_text("USER_ID,ITEM_ID\n")
+    with pytest.raises(InputError, match=r"key 'in/a\\\\b\.csv' .*; use plain names"):
+        readable_files(LocalStorage(tmp_path), "in/", (".csv",))

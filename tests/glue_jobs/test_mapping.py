@@ -56,6 +56,14 @@ def test_f15_exclusions_are_read_by_the_names_of_their_columns_and_have_no_rank(
     assert sorted(map(tuple, rows.collect()), key=str) == sorted(expected, key=str)
 
 
+def test_a_mapping_file_is_read_whatever_its_name_holds(spark, tmp_path):
+    names = ("m[1].csv", "m1.csv", "{a,b}.csv", "*.csv", "a:b.csv", "a b#%20.csv")
+    for name in names:
+        mapping(tmp_path / "shop [2026]", name, f'USER_ID,ITEM_ID\nann,"{name}"\n')
+    rows = read_mapping(spark, LocalStorage(tmp_path / "shop [2026]")).select("itemId", "file").collect()
+    assert sorted(map(tuple, rows)) == sorted((name, name) for name in names)
+
+
 LF, CRLF = "\n", "\r\n"
 
 

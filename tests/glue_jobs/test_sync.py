@@ -101,6 +101,24 @@ def test_a_user_of_two_items_gets_one_record_holding_both_lists(related_items):
     assert record["queryItemIds"] == ["105", "441"]
 
 
+def test_a_job_below_a_folder_that_looks_like_a_pattern_runs(related_items):
+    """And so does one whose files look like one."""
+    batch = related_items.path / "input/batch/job_config.json.out"
+    batch.rename(batch.with_name("job{1}.json.out"))
+    moved = related_items.path.parents[2] / "shop [2026]" / "etl_jobs/related_items/demo"
+    moved.parent.mkdir(parents=True)
+    related_items.path.rename(moved)
+    related_items.path = moved
+    assert ids(related_items.records(related_items.run())["124"]) == ["106", "107", "49"]
+
+
+def test_a_line_that_is_broken_is_kept_with_its_files_own_name(related_items):
+    related_items.write("input/batch/job {2}.out", "no json\n")
+    related_items.run()
+    (kept,) = related_items.path.glob("quarantine/**/*.jsonl")
+    assert json.loads(kept.read_text())["file"] == "job {2}.out"
+
+
 def test_rank_orders_a_users_items_whatever_the_order_of_rows_and_columns(related_items):
     related_items.mapping("9,105,2", "9,441,1", header="USER_ID,ITEM_ID,RANK")
     related_items.mapping("105,8", "441,8", header="ITEM_ID,USER_ID", part="part-0002")
