@@ -18,7 +18,7 @@ import orjson
 
 from connectors.contract import layout
 from connectors.contract.gzipped import CutError, unpacking
-from connectors.contract.storage import Entry, Storage, at_once, open_storage
+from connectors.contract.storage import Entry, Storage, at_once, is_hidden_input, open_storage
 from glue_jobs.errors import ConfigError, InputError
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
@@ -165,7 +165,7 @@ def input_folder(address: str, job_folder: Storage, setting: str) -> Storage:
 
 
 def readable_files(storage: Storage, prefix: str, endings: tuple[str, ...]) -> list[Entry]:
-    """The files of an input folder that count: by their ending, and not hidden by a leading underscore.
+    """The files of an input folder that count: by their ending, and not hidden.
 
     Raises:
         InputError: A file is packed otherwise than its name says.
@@ -177,8 +177,12 @@ def readable_files(storage: Storage, prefix: str, endings: tuple[str, ...]) -> l
 
 def counting_files(storage: Storage, prefix: str, endings: tuple[str, ...]) -> list[Entry]:
     """The same by the listing alone: none of them is opened."""
-    entries = [entry for entry in storage.list(prefix) if entry.key.endswith(endings)]
-    return [entry for entry in entries if not entry.key.rpartition("/")[2].startswith("_") and entry.size_bytes]
+    return [entry for entry in listed(storage, prefix) if entry.key.endswith(endings) and entry.size_bytes]
+
+
+def listed(storage: Storage, prefix: str) -> Iterator[Entry]:
+    """Whatever lies in an input folder and is not hidden."""
+    return (entry for entry in storage.list(prefix) if not is_hidden_input(entry.key.removeprefix(prefix)))
 
 
 def place_of(key: str) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from glue_jobs.connector_sync import End, SyncResult, sync_connector
 from glue_jobs.dry import DryStorage
 from glue_jobs.errors import InputError, SyncError
 from glue_jobs.failures import CutFileError, in_our_words
-from glue_jobs.lines import cut_files
+from glue_jobs.lines import cut_files, listed
 from glue_jobs.mapping import read_exclusions, read_mapping
 from glue_jobs.proposal import JobRun
 from glue_jobs.recording import Stages
@@ -170,7 +170,6 @@ def _end(this: Work, connector: str, rows: DataFrame) -> End:
 
 def _cut_files(this: Work) -> list[str]:
     """Which input files end early: Spark only says that one does."""
-    inputs = [entry.key for folder in (layout.MAPPING, layout.METADATA) for entry in this.run.storage.list(folder)]
-    folders = [(this.batch, this.files), *([this.excluded] if this.excluded else [])]
-    listed = (cut_files(storage, [entry.key for entry in files]) for storage, files in folders)
-    return [*chain(*listed), *cut_files(this.run.storage, inputs)]
+    inputs = [entry for folder in (layout.MAPPING, layout.METADATA) for entry in listed(this.run.storage, folder)]
+    folders = [(this.batch, this.files), *([this.excluded] if this.excluded else []), (this.run.storage, inputs)]
+    return list(chain(*(cut_files(storage, [entry.key for entry in files]) for storage, files in folders)))

@@ -12,7 +12,7 @@ from connectors.contract.held import InputObject
 from connectors.contract.storage import Entry, Storage
 from glue_jobs import inference
 from glue_jobs.inputs import inputs_of, objects_of
-from glue_jobs.lines import plain_bytes
+from glue_jobs.lines import listed, plain_bytes
 from glue_jobs.pairs import find_exclusions
 from glue_jobs.proposal import JobRun
 
@@ -75,8 +75,8 @@ def find_work(
     for warning in run.config.warnings:
         report(f"warning: {warning}")
     batch, files = inference.find_batch(run.config.batch_inference_path, run.storage)
-    mapping = list(run.storage.list(layout.MAPPING)) if run.folder.job_type == "related_items" else []
-    inputs = inputs_of(run.storage, [*run.storage.list(layout.METADATA), *mapping], batch, files)
+    mapping = list(listed(run.storage, layout.MAPPING)) if run.folder.job_type == "related_items" else []
+    inputs = inputs_of(run.storage, [*listed(run.storage, layout.METADATA), *mapping], batch, files)
     address = run.config.recommendations.exclude_items
     excluded = find_exclusions(address, run.storage) if address else None
     inputs += objects_of(*excluded) if excluded else ()

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from connectors.contract.storage import Entry
+from connectors.contract.storage import Entry, is_hidden_input
 
 # Source: "Maintaining Personalized Experiences with Machine Learning" v1.4.5: a job's folder is
 # batch_<solution>_<UTC time>; its README leaves the first word out.
@@ -41,7 +41,7 @@ def newest_batch(entries: Iterable[Entry]) -> Batch | None:
     finished: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         folder, _, name = entry.key.rpartition("/")
-        if name.endswith((".out", ".out.gz")) and not name.startswith("_"):
+        if name.endswith((".out", ".out.gz")) and not is_hidden_input(entry.key):
             finished[folder].append(entry)
     if finished.get(""):
         return Batch("", finished[""])

@@ -115,6 +115,14 @@ def is_hidden(key: str) -> bool:
     return any(part.startswith(".") for part in key.split("/"))
 
 
+def is_hidden_input(below: str) -> bool:
+    """Whether a file does not count as input: a name on its way below the input's folder begins with "_" or a dot.
+
+    So Spark and Hadoop name markers, and what an export that crashed has left.
+    """
+    return any(part.startswith(("_", ".")) for part in below.split("/"))
+
+
 def check_prefix(prefix: str) -> str:
     """The prefix.
 

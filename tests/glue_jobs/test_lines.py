@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from connectors.contract.local_storage import LocalStorage
 from glue_jobs.errors import InputError
-from glue_jobs.lines import LineError, _quickly_decoded, _slowly_decoded, decoded_object, readable_files
+from glue_jobs.lines import LineError, _quickly_decoded, _slowly_decoded, decoded_object, listed, readable_files
 
 KEYS = st.sampled_from(["a", "b", "", '":', "a b", "é"])
 NUMBERS = st.integers() | st.integers(2**62, 2**70) | st.floats(allow_nan=False)
@@ -86,3 +86,17 @@ def test_a_file_of_a_name_that_no_key_may_have_is_refused_by_name_with_the_fix(t
     (tmp_path / "in" / "a\\b.csv").write_text("USER_ID,ITEM_ID\n")
     with pytest.raises(InputError, match=r"key 'in/a\\\\b\.csv' .*; use plain names"):
         readable_files(LocalStorage(tmp_path), "in/", (".csv",))
+
+
+@pytest.mark.parametrize("prefix", ["", "in/", "_in/", "_in/_b/"])
+def test_what_a_crashed_export_left_does_not_count_as_input(tmp_path, prefix):
+    """What the folder itself is called, and what lies above it, says nothing."""
+    storage = LocalStorage(tmp_path)
+    hidden = ("_temporary/0/part-0.csv", "_part.csv", ".part.csv", "a/_b/part.csv", "a/.b/part.csv", "_SUCCESS")
+    for name in (*hidden, "part_0.csv", "a/part.csv", "a_b/c.d/part.csv"):
+        target = tmp_path / prefix / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text("USER_ID,ITEM_ID\n")
+    counting = [entry.key.removeprefix(prefix) for entry in readable_files(storage, prefix, (".csv",))]
+    assert counting == [entry.key.removeprefix(prefix) for entry in listed(storage, prefix)]
+    assert counting == ["a/part.csv", "a_b/c.d/part.csv", "part_0.csv"]

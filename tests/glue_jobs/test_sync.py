@@ -112,6 +112,20 @@ def test_a_job_below_a_folder_that_looks_like_a_pattern_runs(related_items):
     assert ids(related_items.records(related_items.run())["124"]) == ["106", "107", "49"]
 
 
+def test_what_crashed_exports_left_is_no_input_of_any_kind(related_items):
+    before = related_items.records(related_items.run())
+    related_items.forget()
+    related_items.config(braze={"acknowledge": "onWrite"}, recommendations={"excludeItems": "input/bought/"})
+    related_items.write("input/bought/part-0.csv", "USER_ID,ITEM_ID\n")
+    related_items.write("input/bought/_temporary/0/part-0.csv", "USER_ID,ITEM_ID\n124,106\n")
+    related_items.mapping("999,105", part="_temporary/0/part-0")
+    related_items.write("input/item_metadata/_temporary/0/a.json", '{"id":"106","name":"old"}\n')
+    related_items.write("input/batch/_temporary/0/s_2026_11_21_03_00_00/a.out", "no json\n")
+    result = related_items.result()
+    assert related_items.records(result.synced[0]) == before
+    assert not [one.key for one in result.record.inputs if "_temporary" in one.key]
+
+
 def test_a_line_that_is_broken_is_kept_with_its_files_own_name(related_items):
     related_items.write("input/batch/job {2}.out", "no json\n")
     related_items.run()

@@ -27,13 +27,19 @@ def listing(*keys: str) -> list[Entry]:
         (["batch_s_2026_11_20_03_00_00/a.out", "batch_s_2026_11_21_03_00_00/_CHECK"], "batch_s_2026_11_20_03_00_00"),
         (["a.json.out", "batch_s_2026_11_21_03_00_00/a.json.out"], ""),
         (["batch_s_2026_11_20_03_00_00/a.out.gz", "elsewhere/a.out"], "batch_s_2026_11_20_03_00_00"),
+        (["s_2026_11_20_03_00_00/a.out", "_temporary/0/s_2026_11_21_03_00_00/a.out"], "s_2026_11_20_03_00_00"),
+        (["s_2026_11_20_03_00_00/a.out", ".old/s_2026_11_21_03_00_00/a.out"], "s_2026_11_20_03_00_00"),
+        (["s_2026_11_20_03_00_00/a.out", "_s_2026_11_21_03_00_00/a.out"], "s_2026_11_20_03_00_00"),
     ],
 )
 def test_the_newest_job_with_output_counts(keys, folder):
     assert newest_batch(listing(*keys)).folder == folder
 
 
-@pytest.mark.parametrize("keys", [[], ["_CHECK"], ["job_config.json"], ["elsewhere/a.out"], ["_a.out"]])
+@pytest.mark.parametrize(
+    "keys",
+    [[], ["_CHECK"], ["job_config.json"], ["elsewhere/a.out"], ["_a.out"], ["_temporary/s_2026_11_21_03_00_00/a.out"]],
+)
 def test_without_output_there_is_none(keys):
     assert newest_batch(listing(*keys)) is None
 
