@@ -34,6 +34,7 @@ from cli.explanation import (
     Told,
 )
 from cli.fate import FATE_NAMES, Sent, fate_of
+from cli.records import check_run_id
 from cli.run import UsageError
 from connectors.contract import layout
 from connectors.contract.aliases import alias, alias_key
@@ -124,8 +125,10 @@ def _record(storage: Storage, run_id: str | None) -> RunRecord:
     """The record of a run.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is none, or no run can be called that.
     """
+    if run_id:
+        check_run_id(run_id)
     ids = [run_id] if run_id else run_ids(storage)[:1]
     record = read_record(storage, layout.run_record(ids[0])) if ids else None
     if record is None:

@@ -11,6 +11,7 @@ from cli.console import Voice
 from cli.local_spark import JavaError
 from cli.options import app
 from cli.run import UsageError
+from connectors.contract.layout import LayoutError
 from connectors.contract.storage import StorageError
 from connectors.contract.wire import NewerFormatError
 from connectors.errors import ConnectorError
@@ -49,7 +50,7 @@ def _code_of(error: Exception) -> int | None:
     exit_code = getattr(error, "exit_code", None)
     if isinstance(exit_code, int):
         return exit_code
-    if isinstance(error, (UsageError, ConnectorError, JavaError)):
+    if isinstance(error, (UsageError, LayoutError, ConnectorError, JavaError)):
         return 2
     return 1 if isinstance(error, (StorageError, EnqueueError, NewerFormatError)) else None
 

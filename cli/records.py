@@ -24,14 +24,23 @@ def record_of(storage: Storage, run_id: str | None) -> RunRecord:
     """
     if run_id is None and not (run_id := next(iter(run_ids(storage)), None)):
         raise UsageError(f"{storage.root} has not run yet; run it first: recsync run {shlex.quote(storage.root)}")
-    try:
-        layout.time_of_run(run_id)
-    except LayoutError as error:
-        raise UsageError(str(error)) from error
+    check_run_id(run_id)
     for key in (layout.run_record(run_id), layout.plan_record(run_id)):
         if record := read_record(storage, key):
             return record
     raise UsageError(f"{storage.root} has no run {run_id}; see: recsync runs {shlex.quote(storage.root)}")
+
+
+def check_run_id(run_id: str) -> None:
+    """Refuse what no run can be called before it becomes a part of a key.
+
+    Raises:
+        UsageError: It is no run's name.
+    """
+    try:
+        layout.time_of_run(run_id)
+    except LayoutError as error:
+        raise UsageError(str(error)) from error
 
 
 def started_with(

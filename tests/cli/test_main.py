@@ -134,6 +134,22 @@ def test_a_folder_of_another_shape_exits_2_and_says_which_shape(recsync, tmp_pat
     assert "etl_jobs/<job_type>/<job_name>" in err
 
 
+@pytest.mark.parametrize("run_id", ["../../x", "../../../other/run", "%2e%2e", "newest"])
+@pytest.mark.parametrize("words", [["explain", "--user", "ann"], ["report"], ["redeliver"]], ids=lambda words: words[0])
+def test_a_run_that_no_run_can_be_called_is_refused_and_exits_2(recsync, publish, folder, words, run_id):
+    publish()
+    code, out, err = recsync(*words, "--run", run_id, folder)
+    assert (code, out) == (2, "")
+    assert err.splitlines() == [f"error: run id {run_id!r} should look like 20260131T020000Z-3f9a2c"]
+
+
+@pytest.mark.parametrize("command", ["approve", "discard"])
+def test_a_connector_that_leaves_its_folder_is_refused_and_exits_2(recsync, publish, folder, command):
+    publish()
+    code, _, err = recsync(command, "--yes", "--connector", "../../x", folder)
+    assert (code, len(err.splitlines())) == (2, 1) and "leaves its folder" in err
+
+
 def test_a_folder_may_be_named_in_many_ways(folder, monkeypatch):
     (folder / "input").mkdir(parents=True)
     monkeypatch.chdir(folder)
