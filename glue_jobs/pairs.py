@@ -83,9 +83,9 @@ def _header(lines: TextIO, address: str) -> tuple[str, ...]:
     try:
         header = tuple(name.strip() for name in next(csv.reader([first], strict=True), []))
     except csv.Error as error:
-        raise InputError(f"{address}: {_NO_HEADER} ({error})") from error
+        raise InputError(f"{address}: {_NO_HEADER}") from error
     if len(first) == _MAX_HEADER:
-        raise InputError(f"{address}: {_NO_HEADER} (the first line is longer)")
+        raise InputError(f"{address}: {_NO_HEADER}")
     for name in COLUMNS:
         if header.count(name) != 1:
             raise ConfigError(f"{address} should have a header with one {name}; its columns are {header}")
