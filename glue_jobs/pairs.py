@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -25,6 +26,8 @@ _MAX_DIGITS, _SAFE_DIGITS = 20, 18
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ufffd]")
 _MAX_HEADER = 128 * 1024
 _ROWS_AT_ONCE = 2_000
+# Of one row, by the line ends in its quotes: one who opens a quote by mistake has no more read in vain.
+_MAX_LINES = 100
 # Fields of a row, the text it is, and the number of its last line.
 _Record: TypeAlias = tuple[list[str], str, int]
 _NO_HEADER = "its header cannot be read; write one line of less than 128 KB, and end lines in LF or CRLF"
@@ -128,24 +131,30 @@ def _opened(storage: Storage, key: str) -> Iterator[TextIO]:
 
 
 def _records(lines: Iterable[str]) -> Iterator[_Record]:
-    """Each row that is not blank. One that is no CSV has no fields; what comes behind its last line is read as ever."""
-    taken: list[str] = []
-    rows = csv.reader(_noting(lines, taken), strict=True)
+    """Each row that is not blank. Of one that is no CSV only the first line is taken, and has no fields.
+
+    What comes behind that line is read as ever: a quote that stands there by mistake swallows nobody.
+    """
+    source, again, taken, line = iter(lines), deque[str](), list[str](), 1
     while True:
         try:
-            for row in rows:
+            for row in csv.reader(_noting(source, again, taken), strict=True):
+                line += len(taken)
                 if row:
-                    yield row, "".join(taken), rows.line_num + 1
+                    yield row, "".join(taken), line
                 taken.clear()
         except csv.Error:
-            yield [], "".join(taken), rows.line_num + 1
+            line += 1
+            yield [], taken[0], line
+            again.extendleft(reversed(taken[1:]))
             taken.clear()
         else:
             return
 
 
-def _noting(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
-    for line in lines:
+def _noting(source: Iterator[str], again: deque[str], taken: list[str]) -> Iterator[str]:
+    """Lines, those that are read again first; they end where a row would be longer than rows are."""
+    while len(taken) < _MAX_LINES and (line := again.popleft() if again else next(source, None)) is not None:
         taken.append(line)
         yield line
 

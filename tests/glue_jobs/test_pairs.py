@@ -129,6 +129,19 @@ def test_what_comes_behind_a_row_that_is_no_csv_is_read(tmp_path):
     assert (texts[0], texts[1], texts[4]) == ('ann,"1"05', "bob,1\r06", 'eve,"109')
 
 
+@pytest.mark.parametrize("stray", [{3}, {3, 40}, {3, 40, 41, 299}, set(range(2, 300))])
+def test_a_quote_that_stands_there_by_mistake_breaks_its_own_row_and_no_other(tmp_path, stray):
+    rows = [('"' if line in stray else "") + f"u{line},105\n" for line in range(2, 300)]
+    pairs(tmp_path, "a.csv", "USER_ID,ITEM_ID\n" + "".join(rows))
+    found = [
+        row for columns in rows_of(LocalStorage(tmp_path), "a.csv", ranked=True) for row in zip(*columns, strict=True)
+    ]
+    assert [(user, line) for user, _, _, _, line in found] == [
+        (None if line in stray else f"u{line}", line) for line in range(2, 300)
+    ]
+    assert {text for _, _, _, text, _ in found if text} == {f'"u{line},105' for line in stray}
+
+
 @pytest.mark.parametrize(
     ("rank", "read"),
     [("7", 7), (" +7 ", 7), ("-2.9", -2), (str(2**63 - 1), 2**63 - 1), (str(-(2**63)), -(2**63)), ("", None)],
