@@ -107,7 +107,7 @@ class Guards(OptionsModel):
         max_cleared: Holds a run that newly clears more than so many users.
         min_affected_users: Fewer users than this never hold a run by a percentage.
         max_changed_pct: Holds a run that gives more than so much percent of today's users another list.
-        max_bad_line_pct: Holds a run on a batch of whose lines more than so much percent cannot be read.
+        max_bad_line_pct: Holds a run on input of whose lines more than so much percent cannot be read, of one kind.
         max_failed_line_pct: Holds a run on a batch of whose lines the recommender failed more than so much percent.
         min_metadata_coverage_pct: Holds a run of whose recommendations less than so much percent have metadata.
         max_below_min_items_pct: Holds a run in which more than so much percent of the users have fewer recommendations
@@ -115,7 +115,8 @@ class Guards(OptionsModel):
         max_top_item_share_pct: Holds a run in which more than so much percent of the users have the most recommended
             item.
         max_input_age_hours: Holds a run on a batch whose newest file was written more than so many hours ago.
-        allow_empty: Take a batch without a good line at its word, where otherwise the run ends with 1.
+        allow_empty: Take a batch without a good line, or a mapping without a good row, at its word, where otherwise
+            the run ends with 1.
     """
 
     max_cleared_pct: float | None = Field(default=15, ge=0, le=100)

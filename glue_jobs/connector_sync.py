@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -26,7 +27,7 @@ from glue_jobs.snapshot import read_snapshot
 from glue_jobs.state import Committed
 from glue_jobs.story import Story
 from glue_jobs.work import Work
-from glue_jobs.writers import write_items
+from glue_jobs.writers import LinesWriter, write_items
 
 
 @dataclass(frozen=True)
@@ -146,9 +147,18 @@ def _items(this: Work, connector: str, committed: Committed) -> Items:
         shelf_from_bytes=SHELF_FROM_BYTES,
         carry=this.spark.sparkContext.addFile,
     )
+    _set_aside(this, connector, items)
     if committed.pointer is not None and not this.run.is_full:
         check_types(committed.pointer.item_types, items.types)
     return items
+
+
+def _set_aside(this: Work, connector: str, items: Items) -> None:
+    """Keep the lines of metadata that cannot be read for a person to look at."""
+    aside = LinesWriter(this.run.storage, f"{layout.quarantine(this.run.run_id)}/{connector}-metadata.jsonl")
+    for line in items.broken:
+        aside.write(json.dumps(line._asdict(), ensure_ascii=False).encode("utf-8", "replace"))
+    aside.close()
 
 
 def _proposal(
@@ -195,11 +205,18 @@ def _catalogue(this: Work, committed: Committed, items: Items) -> Catalogue:
 
 
 def _check_usable(this: Work, counts: Mapping[str, int], why_broken: str) -> None:
-    """A batch without one good line says that the batch failed, not that everybody lost his recommendations."""
-    is_empty = counts["linesRead"] == counts["linesFailed"] + counts["linesBroken"]
-    if is_empty and not this.run.config.guards.allow_empty:
+    """A batch or a mapping without one good line says that it failed, not that everybody lost his recommendations."""
+    if this.run.config.guards.allow_empty:
+        return
+    if counts["linesRead"] == counts["linesFailed"] + counts["linesBroken"]:
         unreadable = f"{counts['linesBroken']} unreadable" + (f" ({why_broken})" if why_broken else "")
         raise NoInputError(
             f"no usable line: {counts['linesRead']} read, {counts['linesFailed']} failed by the recommender, "
             f"{unreadable}; nothing was changed. Where that may be, set guards.allowEmpty"
+        )
+    rows = counts["mappingRowsRead"]
+    if this.run.folder.job_type == "related_items" and rows == counts["mappingRowsBroken"]:
+        raise NoInputError(
+            f"no usable row of the mapping: {rows} read, {rows} unreadable; nothing was changed. "
+            "Where that may be, set guards.allowEmpty"
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 from connectors.contract.held import GuardReading
 from glue_jobs.config import Guards
@@ -69,14 +70,26 @@ def _of_changes(guards: Guards, run: RunNumbers) -> Iterator[GuardReading]:
 
 
 def _of_lines(guards: Guards, run: RunNumbers) -> Iterator[GuardReading]:
-    broken, failed = run.counts["linesBroken"], run.counts["linesFailed"]
-    read = run.counts["linesRead"]
-    note = f"{broken} of {read} lines of the batch cannot be read"
-    yield from _most("maxBadLinePct", run.percent(broken, "linesRead"), guards.max_bad_line_pct, note)
+    failed, read = run.counts["linesFailed"], run.counts["linesRead"]
+    share, note = max(_unreadable(run.counts), key=itemgetter(0))
+    yield from _most("maxBadLinePct", share, guards.max_bad_line_pct, note)
     note = f"{failed} of {read} lines of the batch were failed by the recommender"
     yield from _most("maxFailedLinePct", run.percent(failed, "linesRead"), guards.max_failed_line_pct, note)
     note = f"the newest file of the batch was written {run.input_age_h:.1f} hours ago"
     yield from _most("maxInputAgeHours", run.input_age_h, guards.max_input_age_hours, note)
+
+
+def _unreadable(counts: Mapping[str, int]) -> Iterator[tuple[float, str]]:
+    """Of each kind of input how much of it cannot be read, in percent, and a sentence about it."""
+    items = sum(counts.get(name, 0) for name in ("itemsWithMetadata", "metadataDuplicates", "metadataLinesBroken"))
+    for broken, read, what in (
+        ("linesBroken", counts.get("linesRead", 0), "lines of the batch"),
+        ("mappingRowsBroken", counts.get("mappingRowsRead", 0), "rows of the mapping"),
+        ("excludeRowsBroken", counts.get("excludeRowsRead", 0), "rows of excludeItems"),
+        ("metadataLinesBroken", items, "lines of the metadata"),
+    ):
+        bad = counts.get(broken, 0)
+        yield 100 * bad / read if read else 0.0, f"{bad} of {read} {what} cannot be read"
 
 
 def _of_lists(guards: Guards, run: RunNumbers) -> Iterator[GuardReading]:

@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
+from typing import NamedTuple
 
 from pyspark import SparkFiles
 
@@ -27,12 +28,31 @@ from connectors.contract.storage import Entry, Storage
 from glue_jobs.decorate import Catalogue, Piece
 from glue_jobs.errors import ConfigError, InputError
 from glue_jobs.item_lines import ItemLine, Wanted, parse_item
-from glue_jobs.lines import LineError, decoded_object, place_of, plain_bytes, readable_files, unpacked
+from glue_jobs.lines import (
+    MAX_LINE_BYTES,
+    LineError,
+    decoded_object,
+    place_of,
+    plain_bytes,
+    readable_files,
+    shown,
+    unpacked,
+)
 
 # Up to this many bytes of metadata as stored, the catalogue travels whole; gzip counts tenfold.
 SHELF_FROM_BYTES = 256 * 1024 * 1024
 _PEEK_LINES = 100
+# Of the lines that cannot be read so many are kept to be looked at.
+_MOST_BROKEN = 1_000
 _TYPE_NAMES = {"s": "text", "n": "number", "b": "true/false", "a": "list", "o": "object"}
+
+
+class BrokenLine(NamedTuple):
+    """A line of metadata that cannot be read, where it stands, and why."""
+
+    file: str
+    text: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -43,12 +63,14 @@ class Items:
         counts: metadataLinesBroken, metadataDuplicates, metadataNotFinite, itemsWithMetadata.
         types: Field → the JSON types its values have, as letters of `decorate.types_of`.
         is_shelved: Whether the catalogue is too large to travel.
+        broken: Lines that cannot be read, the first thousand.
     """
 
     catalogue: Catalogue
     counts: Mapping[str, int]
     types: Mapping[str, str] = field(default_factory=dict)
     is_shelved: bool = False
+    broken: Sequence[BrokenLine] = ()
 
 
 def read_items(storage: Storage, wanted: Wanted, *, shelf_from_bytes: int, carry: Callable[[str], object]) -> Items:
@@ -73,7 +95,7 @@ def read_items(storage: Storage, wanted: Wanted, *, shelf_from_bytes: int, carry
     found = tally.good(_lines(storage, files))
     pieces = _shelved(found, carry) if is_shelved else _in_memory(found)
     _check_fields(storage, files[0].key, tally)
-    return Items(wanted.catalogue(pieces), _figures(tally, len(pieces)), tally.types(), is_shelved)
+    return Items(wanted.catalogue(pieces), _figures(tally, len(pieces)), tally.types(), is_shelved, tally.broken)
 
 
 class _Tally:
@@ -81,25 +103,32 @@ class _Tally:
 
     Attributes:
         is_judged: Whether the item filter said yes or no of any item.
+        broken: The first lines that cannot be read.
     """
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
         self.counts: Counter[str] = Counter()
         self.is_judged = False
+        self.broken: list[BrokenLine] = []
         self._letters: dict[str, set[str]] = {name: set() for name in wanted.fields}
 
-    def good(self, lines: Iterable[bytes]) -> Iterator[tuple[str, Piece]]:
-        """The items of some lines; lines that are none are counted."""
-        for line in lines:
+    def good(self, lines: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Piece]]:
+        """The items of some lines, each with its file's key; lines that are none are counted, and kept."""
+        for key, line in lines:
             try:
                 item = parse_item(line, self.wanted)
-            except LineError:
-                self.counts["metadataLinesBroken"] += 1
+            except LineError as error:
+                self._set_aside(key, line, str(error))
                 continue
             if item is not None:
                 self._note(item)
                 yield item.item_id, item.piece
+
+    def _set_aside(self, key: str, line: bytes, reason: str) -> None:
+        self.counts["metadataLinesBroken"] += 1
+        if len(self.broken) < _MOST_BROKEN:
+            self.broken.append(BrokenLine(key.rpartition("/")[2], shown(line[:MAX_LINE_BYTES]), reason))
 
     def _note(self, item: ItemLine) -> None:
         self.counts["good"] += 1
@@ -126,11 +155,11 @@ def _figures(tally: _Tally, items: int) -> dict[str, int]:
     return {"itemsWithMetadata": items, "metadataDuplicates": tally.counts["good"] - items, **figures}
 
 
-def _lines(storage: Storage, files: Iterable[Entry]) -> Iterator[bytes]:
-    """Every line of some files, in order."""
+def _lines(storage: Storage, files: Iterable[Entry]) -> Iterator[tuple[str, bytes]]:
+    """Every line of some files, in order, each with its file's key."""
     for key in sorted((file.key for file in files), key=place_of):
         with unpacked(storage, key) as stream:
-            yield from stream
+            yield from zip(repeat(key), stream, strict=False)
 
 
 def _in_memory(found: Iterable[tuple[str, Piece]]) -> dict[str, Piece]:

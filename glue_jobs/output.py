@@ -50,6 +50,9 @@ _FIGURE_OF_PAIR = {
     "mappingBroken": "mappingRowsBroken",
     "excludeBroken": "excludeRowsBroken",
 }
+# A row that is no line of the batch → the figure that it was read counts under.
+_READ_OF_PAIR = dict.fromkeys(("list", "failed", "broken", "unmatched", "mappingBroken"), "mappingRowsRead")
+_READ_OF_PAIR |= dict.fromkeys(("excluded", "excludeBroken"), "excludeRowsRead")
 
 
 @dataclass(frozen=True)
@@ -242,6 +245,8 @@ class _Task:
         figure = (_FIGURE_OF_LINE if row.is_line else _FIGURE_OF_PAIR).get(row.kind)
         if figure:
             self._counts[figure] += 1
+        if not row.is_line and row.kind in _READ_OF_PAIR:
+            self._counts[_READ_OF_PAIR[row.kind]] += 1
         if figure == "linesFailed" and self._plan.saves_failed_lines:
             self._errors.write((row.text or "").encode("utf-8", "replace"))
         if figure == "linesBroken":
@@ -287,6 +292,6 @@ _PAIR_REASON = "USER_ID or ITEM_ID is blank, RANK is no number, or the columns a
 
 def _figure_names() -> Iterator[str]:
     yield from ("linesRead", "linesFailed", "linesBroken", "linesWithRepeatedKeys")
-    yield from ("mappingRowsBroken", "mappingRowsUnmatched", "excludeRowsBroken")
+    yield from ("mappingRowsRead", "mappingRowsBroken", "mappingRowsUnmatched", "excludeRowsRead", "excludeRowsBroken")
     yield from map(str, figure_names())
     yield from ("clearsWithheld", "records")

@@ -88,10 +88,13 @@ def run(
         if plan is not None:
             check_plan(plan, this.inputs, storage, is_full=is_full)
         ends = _ends(this)
-    except SyncError as error:
-        nothing = recording.of_nothing(folder, run_id, now, stages, error, token)
+    except Exception as error:
+        told = in_our_words(error)
+        if told is None:
+            raise
+        nothing = recording.of_nothing(folder, run_id, now, stages, told, token)
         _keep(storage, nothing, stages, is_plan=is_plan)
-        raise
+        raise told  # noqa: B904 - it is the error itself, or names it as its cause
     record = _record_of(this, ends, stages, token)
     _keep(storage, record, stages, is_plan=is_plan)
     return RunResult(

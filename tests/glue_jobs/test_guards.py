@@ -56,6 +56,12 @@ def test_clears_that_are_repeated_are_no_news():
     assert names(guards(max_cleared=10), numbers(cleared=100, clearedAgain=89)) == ["maxCleared"]
 
 
+def test_of_several_kinds_of_input_the_guard_names_the_worst():
+    run = numbers(linesBroken=1, linesRead=100, mappingRowsBroken=5, mappingRowsRead=100)
+    (reading,) = read_guards(guards(max_bad_line_pct=1), run)
+    assert (reading.number, reading.note) == (5, "5 of 100 rows of the mapping cannot be read")
+
+
 def test_who_is_told_an_empty_list_loses_as_much_as_who_is_cleared():
     (reading,) = read_guards(guards(max_cleared_pct=15), numbers(cleared=10, emptied=80, usersHeld=100))
     assert reading.is_breached
@@ -80,6 +86,13 @@ def test_the_first_run_changes_everything_and_is_not_held_for_it(limits):
     [
         ({"max_changed_pct": 50}, {"changed": 60, "users": 100, "repeated": 100}, "maxChangedPct"),
         ({"max_bad_line_pct": 1}, {"linesBroken": 2, "linesRead": 100}, "maxBadLinePct"),
+        ({"max_bad_line_pct": 1}, {"mappingRowsBroken": 2, "mappingRowsRead": 100}, "maxBadLinePct"),
+        ({"max_bad_line_pct": 1}, {"excludeRowsBroken": 2, "excludeRowsRead": 100}, "maxBadLinePct"),
+        (
+            {"max_bad_line_pct": 1},
+            {"metadataLinesBroken": 2, "itemsWithMetadata": 90, "metadataDuplicates": 8},
+            "maxBadLinePct",
+        ),
         ({"max_failed_line_pct": 5}, {"linesFailed": 6, "linesRead": 100}, "maxFailedLinePct"),
         ({"max_below_min_items_pct": 10}, {"usersBelowMinItems": 30, "users": 100}, "maxBelowMinItemsPct"),
         (

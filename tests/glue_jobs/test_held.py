@@ -12,7 +12,7 @@ from connectors.contract.receipts import Receipt, write_receipts
 from connectors.contract.storage import open_storage
 from glue_jobs import approval, state
 from glue_jobs.approval import check_plan
-from glue_jobs.errors import NoInputError, OutOfDateError
+from glue_jobs.errors import NoInputError, OutOfDateError, SyncError
 
 USERS = [f"u{number:03d}" for number in range(60)]
 
@@ -124,6 +124,29 @@ def test_sending_everyone_is_a_run_of_its_own_while_another_one_is_held(shop):
     assert (again.run_id != first.run_id, again.manifest.counts["records"]) == (True, 60)
 
 
+def test_f04_metadata_in_another_form_is_held_and_its_lines_are_set_aside(shop):
+    rows = [json.dumps({"id": item, "price": 1}) for item in "abxyz"]
+    (shop.path / "input/item_metadata/items.json").write_text("[\n" + ",\n".join(rows) + "\n]\n")
+    result = shop.result()
+    (held,) = result.held
+    assert "6 of 7 lines of the metadata cannot be read" in [one.note for one in held.guards if one.is_breached]
+    (aside,) = shop.path.glob(f"{layout.quarantine(held.run_id)}/*metadata.jsonl")
+    kept = [json.loads(line) for line in aside.read_text().splitlines()]
+    assert [line["text"] for line in kept] == ["[", *(f"{row}," for row in rows[:4]), "]"]
+    assert kept[0] == {"file": "items.json", "text": "[", "reason": kept[0]["reason"]} and kept[0]["reason"]
+
+
+@pytest.mark.parametrize(("rows", "said"), [([], "0 read, 0 unreadable"), (["ann,a,more"] * 3, "3 read, 3 unreadable")])
+def test_f17_a_mapping_without_a_good_row_is_no_input_unless_that_may_be(shop, rows, said):
+    before = pointer(shop)
+    shop.mapping(*rows)
+    with pytest.raises(NoInputError, match=f"no usable row of the mapping: {said}; nothing was changed"):
+        shop.run()
+    assert pointer(shop) == before
+    shop.config(braze={"itemMetadataFields": ["price"]}, guards={"allowEmpty": True, "maxBadLinePct": None})
+    assert shop.run().counts["gone"] == 60
+
+
 def test_a_run_that_passes_lets_go_of_what_was_held(shop):
     cut_mapping(shop, USERS[:6])
     shop.result()
@@ -214,6 +237,16 @@ def test_a_run_without_input_leaves_a_record_too(shop):
     page = (newest.parent / "report.html").read_text()
     assert "Nothing was run: " in page
     assert "no finished batch inference" in page
+
+
+def test_a_run_whose_storage_refuses_leaves_a_record_too(shop, tmp_path):
+    (tmp_path / "elsewhere.csv").write_text("USER_ID,ITEM_ID\n")
+    (shop.path / "input/user_item_mapping/linked.csv").symlink_to(tmp_path / "elsewhere.csv")
+    with pytest.raises(SyncError, match="is a link that leads out of"):
+        shop.result()
+    newest = max(shop.path.glob("runs/2*/run.json"), key=lambda path: path.stat().st_mtime_ns)
+    record = json.loads(newest.read_text())
+    assert record["exitCode"] == 1 and "linked.csv" in record["message"]
 
 
 def test_allow_empty_takes_a_batch_without_a_good_line_at_its_word(shop):
