@@ -97,7 +97,8 @@ def _of_lists(guards: Guards, run: RunNumbers) -> Iterator[GuardReading]:
     known = counts["itemsRanked"] - counts["itemsWithoutMetadata"]
     note = f"{known} of {counts['itemsRanked']} recommendations have metadata"
     share = run.percent(known, "itemsRanked")
-    yield from _least("minMetadataCoveragePct", share, guards.min_metadata_coverage_pct, note, bool(counts["users"]))
+    acts = bool(counts["itemsRanked"])
+    yield from _least("minMetadataCoveragePct", share, guards.min_metadata_coverage_pct, note, acts)
     short = counts.get("usersBelowMinItems", 0)
     note = f"{short} of {counts['users']} users have fewer recommendations than minItems"
     limit = guards.max_below_min_items_pct

@@ -202,14 +202,16 @@ def items(part: ConnectorRecord, shelf: Shelf, room: Room, id_: str) -> Markup |
     columns = ["Item", "Users#", "Share#", "of all users with a list"]
     return block(
         "Recommended items",
-        tag("p", f"{_coverage(part.counts)} {_concentration(part)}"),
+        tag("p", f"{_coverage(part.counts)} {_concentration(part)}".strip()),
         table("The most recommended items", columns, rows, most=most),
         id_=id_,
     )
 
 
 def _coverage(counts: Mapping[str, int]) -> str:
-    """How many recommendations have metadata."""
+    """How many recommendations have metadata; nothing where none is asked for."""
+    if counts.get("itemsWithMetadata") == 0:
+        return ""
     ranked, bare = counts.get("itemsRanked", 0), counts.get("itemsWithoutMetadata", 0)
     share = words.percent(ranked - bare, ranked)
     return f"{ranked - bare:,} of {words.many(ranked, 'recommendation')} ({share}) have metadata."

@@ -121,7 +121,8 @@ def _update(part: ConnectorRecord, verb: str) -> str:
     records, users = counts.get("records", 0), counts.get("users", 0)
     if not records:
         told = counts.get("unchanged", 0)
-        why = f"all {words.many(users, 'user')} were told this before" if told == users > 1 else "nothing differs"
+        differs = "nothing differs" if users else "nobody has a list"
+        why = f"all {words.many(users, 'user')} were told this before" if told == users > 1 else differs
         return f"nothing is to be sent, as {why}"
     verb = verb if records == 1 else verb.replace("gets", "get")
     return f"{words.many(records, 'user')} {verb} an update{_reasons(part)}"

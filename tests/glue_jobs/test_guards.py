@@ -56,6 +56,10 @@ def test_clears_that_are_repeated_are_no_news():
     assert names(guards(max_cleared=10), numbers(cleared=100, clearedAgain=89)) == ["maxCleared"]
 
 
+def test_where_nobody_is_recommended_anything_no_metadata_is_missing():
+    assert names(guards(min_metadata_coverage_pct=90), numbers(users=10)) == []
+
+
 def test_of_several_kinds_of_input_the_guard_names_the_worst():
     run = numbers(linesBroken=1, linesRead=100, mappingRowsBroken=5, mappingRowsRead=100)
     (reading,) = read_guards(guards(max_bad_line_pct=1), run)
