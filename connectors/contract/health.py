@@ -76,10 +76,10 @@ class Circuit:
         return self.health.opens_in_s(now) if self.health else 0.0
 
     def claimed(self, now: datetime) -> Circuit | None:
-        """The circuit, its probe left to nobody else for as long as it was open; None where someone was faster."""
+        """The circuit, its probe left to nobody else for longer than a call takes; None where someone was faster."""
         if self.health is None:
             return None
-        until = now.astimezone(UTC) + timedelta(seconds=self.health.wait_s)
+        until = now.astimezone(UTC) + timedelta(seconds=FIRST_WAIT_S)
         return self._swapped(self.health.model_copy(update={"open_until": until}))
 
     def note_failure(self, reason: str, now: datetime, *, is_refused: bool) -> None:
