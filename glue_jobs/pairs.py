@@ -153,9 +153,19 @@ def _records(lines: Iterable[str]) -> Iterator[_Record]:
 
 
 def _noting(source: Iterator[str], again: deque[str], taken: list[str]) -> Iterator[str]:
-    """Lines, those that are read again first; they end where a row would be longer than rows are."""
-    while len(taken) < _MAX_LINES and (line := again.popleft() if again else next(source, None)) is not None:
+    """Lines, those that are read again first; they end where a row would be longer than rows are.
+
+    Raises:
+        csv.Error: One that is read again may be the rest of a row, and no id is made of that.
+    """
+    while len(taken) < _MAX_LINES:
+        is_again = bool(again)
+        line = again.popleft() if is_again else next(source, None)
+        if line is None:
+            return
         taken.append(line)
+        if is_again and line.count('"') % 2:
+            raise csv.Error("a quote without another one")
         yield line
 
 

@@ -142,6 +142,11 @@ def test_a_quote_that_stands_there_by_mistake_breaks_its_own_row_and_no_other(tm
     assert {text for _, _, _, text, _ in found if text} == {f'"u{line},105' for line in stray}
 
 
+def test_of_a_row_that_is_no_csv_no_other_line_becomes_an_id(tmp_path):
+    pairs(tmp_path, "a.csv", 'USER_ID,ITEM_ID\n"an\nn"x,105\nbob,106\n"cid",107\n')
+    assert [pair.user_id for pair in pairs_of(LocalStorage(tmp_path), "a.csv", ranked=True)] == ["bob", "cid"]
+
+
 @pytest.mark.parametrize(
     ("rank", "read"),
     [("7", 7), (" +7 ", 7), ("-2.9", -2), (str(2**63 - 1), 2**63 - 1), (str(-(2**63)), -(2**63)), ("", None)],
