@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
@@ -54,19 +54,20 @@ def account_for(queue: DeadLetterQueue, open_folder: Callable[[str], Storage], n
     should look at it.
     """
     settled = functools.cache(functools.partial(settled_version, open_folder))
+    run_of = functools.cache(functools.partial(_run_of, open_folder))
     accounted, left = Accounted(), defaultdict[str, list[Message]](list)
     for handle, message in _readable(queue):
         folder, _ = layout.split_manifest_uri(message.manifest)
         if message.version < settled(folder.root, message.connector):
-            _leave_receipts(open_folder, message.manifest, [receipt_of_all(message, "superseded", now)])
+            if run := run_of(message.manifest):
+                write_receipts(*run, [receipt_of_all(message, "superseded", now)])
             queue.delete(handle)
             accounted.removed += 1
         else:
-            left[message.manifest].append(
-                message.model_copy(update={"lines": []})
-            )  # a thousand of them fill the memory
+            left[message.manifest].append(message.model_copy(update={"lines": []}))  # a thousand fill the memory
     for address, messages in left.items():
-        accounted.receipted += _say_dead_lettered(open_folder, address, messages, now)
+        if run := run_of(address):
+            accounted.receipted += _say_dead_lettered(*run, messages, now)
     return accounted
 
 
@@ -96,16 +97,11 @@ def settled_version(open_folder: Callable[[str], Storage], root: str, connector:
     return manifest.version if is_settled else 0
 
 
-def _say_dead_lettered(
-    open_folder: Callable[[str], Storage], address: str, messages: Iterable[Message], now: datetime
-) -> int:
+def _say_dead_lettered(storage: Storage, manifest: RunManifest, messages: Iterable[Message], now: datetime) -> int:
     """Say so of those lines of a run's messages that nothing is known about; how many messages had such lines."""
-    found = _run_of(open_folder, address)
-    if found is None:
-        return 0
-    ledger = read_ledger(*found)
-    said = [(message, receipts) for message in messages if (receipts := list(_open_of(message, ledger, now)))]
-    write_receipts(*found, [*chain.from_iterable(receipts for _, receipts in said)])
+    ledger = read_ledger(storage, manifest)
+    said = [receipts for message in messages if (receipts := list(_open_of(message, ledger, now)))]
+    write_receipts(storage, manifest, list(chain(*said)))
     return len(said)
 
 
@@ -118,14 +114,8 @@ def _open_of(message: Message, ledger: Ledger, now: datetime) -> Iterator[Receip
             yield whole.model_copy(update={"first_line": first_line, "last_line": last_line})
 
 
-def _leave_receipts(open_folder: Callable[[str], Storage], address: str, receipts: Sequence[Receipt]) -> None:
-    """Keep some receipts of a run; of one that is pruned nobody asks."""
-    if found := _run_of(open_folder, address):
-        write_receipts(*found, receipts)
-
-
 def _run_of(open_folder: Callable[[str], Storage], address: str) -> tuple[Storage, RunManifest] | None:
-    """The run of a manifest's address; None where it is pruned."""
+    """The run of a manifest's address; None where it is pruned, and nobody asks what became of it."""
     folder, key = layout.split_manifest_uri(address)
     storage = open_folder(folder.root)
     manifest = find_document(storage, key, RunManifest)

@@ -184,7 +184,7 @@ class _Progress:
         """
         until = self.marker.claimed_until
         if until is not None and until > now:
-            raise EnqueueError(f"another invocation works on {self._key}; this one stops")
+            raise self._is_taken()
         self._move(self.marker.model_copy(update={"claimed_until": now.astimezone(UTC) + CLAIM}))
 
     def release(self) -> None:
@@ -210,8 +210,11 @@ class _Progress:
             else:
                 self._tag = self._storage.put(self._key, data, if_absent=True)
         except ConflictError as error:
-            raise EnqueueError(f"another invocation works on {self._key}; this one stops") from error
+            raise self._is_taken() from error
         self.marker = marker
+
+    def _is_taken(self) -> EnqueueError:
+        return EnqueueError(f"another invocation works on {self._key}; this one stops")
 
 
 def send_all(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -157,7 +156,7 @@ def _set_aside(this: Work, connector: str, items: Items) -> None:
     """Keep the lines of metadata that cannot be read for a person to look at."""
     aside = LinesWriter(this.run.storage, f"{layout.quarantine(this.run.run_id)}/{connector}-metadata.jsonl")
     for line in items.broken:
-        aside.write(json.dumps(line._asdict(), ensure_ascii=False).encode("utf-8", "replace"))
+        aside.set_aside(*line)
     aside.close()
 
 

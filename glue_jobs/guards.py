@@ -41,8 +41,7 @@ class RunNumbers:
 
     def percent(self, part: int, of: str) -> float:
         """A part of a figure in percent; 0 of nothing."""
-        whole = self.counts[of]
-        return 100 * part / whole if whole else 0.0
+        return _percent(part, self.counts[of])
 
 
 def read_guards(guards: Guards, run: RunNumbers) -> list[GuardReading]:
@@ -89,7 +88,12 @@ def _unreadable(counts: Mapping[str, int]) -> Iterator[tuple[float, str]]:
         ("metadataLinesBroken", items, "lines of the metadata"),
     ):
         bad = counts.get(broken, 0)
-        yield 100 * bad / read if read else 0.0, f"{bad} of {read} {what} cannot be read"
+        yield _percent(bad, read), f"{bad} of {read} {what} cannot be read"
+
+
+def _percent(part: int, whole: int) -> float:
+    """A part in percent; 0 of nothing."""
+    return 100 * part / whole if whole else 0.0
 
 
 def _of_lists(guards: Guards, run: RunNumbers) -> Iterator[GuardReading]:

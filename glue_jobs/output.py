@@ -252,8 +252,7 @@ class _Task:
         if figure == "linesBroken":
             self._why_broken = self._why_broken or row.reason or ""
         if figure in ("linesBroken", "mappingRowsBroken", "excludeRowsBroken"):
-            kept = {"file": row.file, "text": row.text, "reason": row.reason or _PAIR_REASON}
-            self._quarantine.write(json.dumps(kept, ensure_ascii=False).encode("utf-8", "replace"))
+            self._quarantine.set_aside(row.file, row.text, row.reason or _PAIR_REASON)
         return row
 
     def tell(self, users: Sequence[tuple[str, list[Meeting]]]) -> None:

@@ -115,9 +115,8 @@ class Teller:
         items = now.item_ids if now and now.op == "upsert" else ()
         changed = self._changed(verdict, final, told)
         line = self._line(user_id, verdict, final, told, changed)
-        if line is not None and told is not None and told.op == "upsert" and now is not None and now.op == "upsert":
-            counts["emptied"] += bool(told.item_ids) and not now.item_ids
-            counts["changedUnconfirmed"] += verdict is Verdict.REPEATED and set(told.item_ids) != set(now.item_ids)
+        if line is not None:
+            _count_replaced(verdict, now, told, counts)
         return Telling(verdict, line, kept, told, items, changed)
 
     def _now(self, user_id: str, final: Shortlist) -> Now:
@@ -194,6 +193,14 @@ class Teller:
             return ()
         before, after = (told.item_ids, catalogue.known_hashes), (final.item_ids, catalogue.hashes)
         return changed_fields(catalogue.fields, *before, *after)
+
+
+def _count_replaced(verdict: Verdict, now: Now | None, told: Told | None, counts: Counter[str]) -> None:
+    """Count a list that is sent in place of another one, as guards look at it."""
+    if now is None or told is None or (told.op, now.op) != ("upsert", "upsert"):
+        return
+    counts["emptied"] += bool(told.item_ids) and not now.item_ids
+    counts["changedUnconfirmed"] += verdict is Verdict.REPEATED and set(told.item_ids) != set(now.item_ids)
 
 
 def _looks_further(policy: ChangePolicy, than: ChangePolicy | None) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -149,6 +150,11 @@ class LinesWriter:
     def write(self, line: bytes) -> None:
         """Add one line, without its end."""
         self._lines.append(line)
+
+    def set_aside(self, file: str | None, text: str | None, reason: str) -> None:
+        """Add a line that cannot be read: where it stands, and why."""
+        kept = {"file": file, "text": text, "reason": reason}
+        self.write(json.dumps(kept, ensure_ascii=False).encode("utf-8", "replace"))
 
     def close(self) -> None:
         """Write the file; nothing when there was no line."""
