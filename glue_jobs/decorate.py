@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import struct
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -210,13 +211,14 @@ def changed_fields(
         before: The item ids told, and `were` their hashes then.
         after: The item ids now, and `are` their hashes.
     """
-    old, new = [were(item_id) for item_id in before], [are(item_id) for item_id in after]
-    changed = [ITEM_ID] if list(before) != list(after) else []
-    for position, name in enumerate(fields):
-        at = slice(position * HASH_BYTES, (position + 1) * HASH_BYTES)
-        if [hashes[at] for hashes in old] != [hashes[at] for hashes in new]:
-            changed.append(name)
-    return changed
+    old, new = _eights(map(were, before)), _eights(map(are, after))
+    differ = [name for place, name in enumerate(fields) if old[place :: len(fields)] != new[place :: len(fields)]]
+    return [ITEM_ID, *differ] if list(before) != list(after) else differ
+
+
+def _eights(hashes: Iterable[bytes]) -> array[int]:
+    """Hashes of HASH_BYTES each as numbers."""
+    return array("q", b"".join(hashes))
 
 
 def item_piece(metadata: Mapping[str, Any], fields: Sequence[str], *, fits: bool | None = True) -> Piece:

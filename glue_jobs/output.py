@@ -11,14 +11,13 @@ known when every line was seen, and then the driver takes one version or the oth
 from __future__ import annotations
 
 import functools
-import heapq
 import json
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 from pyspark import Broadcast, TaskContext
@@ -32,8 +31,8 @@ from glue_jobs.batch_lines import REPEATED_KEY
 from glue_jobs.collecting import collect_rarely
 from glue_jobs.columns import plain
 from glue_jobs.decorate import Catalogue
-from glue_jobs.delta import Verdict
-from glue_jobs.meeting import Meeting, unpacked
+from glue_jobs.delta import Told, Verdict
+from glue_jobs.meeting import Meeting, of_told, unpacked
 from glue_jobs.parting import name_of
 from glue_jobs.schemas import WRITTEN
 from glue_jobs.snapshot import read_parted
@@ -155,14 +154,8 @@ def _write_partition(
     context = TaskContext.get()
     part, attempt = (context.partitionId(), context.taskAttemptId()) if context else (0, 0)
     told = read_parted(plan.storage, plan.told.get(part, ()))
-    rows = heapq.merge(told, rows_of(batches), key=_in_order)
-    report = write_users(rows, plan, of_items, name=name_of(part, attempt))
+    report = write_users(rows_of(batches), plan, of_items, told=told, name=name_of(part, attempt))
     yield pa.RecordBatch.from_pydict({"part": [part], "json": [json.dumps(report)]})
-
-
-def _in_order(row: Meeting) -> str:
-    """Rows of nobody come first, as Spark sorts them."""
-    return row.user_id or ""
 
 
 def rows_of(batches: Iterable[pa.RecordBatch]) -> Iterator[Meeting]:
@@ -171,38 +164,66 @@ def rows_of(batches: Iterable[pa.RecordBatch]) -> Iterator[Meeting]:
         yield from unpacked(zip(*map(plain, batch.columns), strict=True))
 
 
-def write_users(rows: Iterable[Meeting], plan: WritePlan, catalogue: Catalogue, *, name: str) -> dict[str, Any]:
+def write_users(
+    rows: Iterable[Meeting], plan: WritePlan, catalogue: Catalogue, *, told: Iterable[tuple[str, Told]] = (), name: str
+) -> dict[str, Any]:
     """Take users one after the other, and write what each is to be told.
 
     Args:
         rows: In the order of users' ids, those of nobody first; all of a user in the order of his items.
+        told: Users of the snapshot, in the same order, where `rows` does not hold them.
         name: Unique to this attempt of this task.
 
     Returns:
         What was written, for `together`.
+
+    Raises:
+        RuntimeError: Rows are in another order; someone might be told twice.
     """
     task = _Task(plan, catalogue, name)
-    users = _each_once(map(task.count_line, rows))
+    users = _each_once(_joined_by(told, _by_user(map(task.count_line, rows))))
     while some := list(islice(users, USERS_AT_ONCE)):
         task.tell(some)
     return task.close()
 
 
-def _each_once(rows: Iterable[Meeting]) -> Iterator[tuple[str, list[Meeting]]]:
-    """Each user, with all his rows.
+# A user, and all that is said of him.
+_User: TypeAlias = tuple[str, list[Meeting]]
 
-    Raises:
-        RuntimeError: The rows are in another order: someone might be told twice.
-    """
-    before = ""
+
+def _by_user(rows: Iterable[Meeting]) -> Iterator[_User]:
+    """Neighbours of one user together. Rows of nobody are used up."""
     for user_id, his in groupby(rows, key=attrgetter("user_id")):
         if user_id is None:
             deque(his, maxlen=0)
-            continue
+        else:
+            yield user_id, list(his)
+
+
+def _joined_by(told: Iterable[tuple[str, Told]], users: Iterable[_User]) -> Iterator[_User]:
+    """Users of today and users told before, each once, in the order of their ids, as both are."""
+    rest = iter(told)
+    last = next(rest, None)
+    for user_id, his in users:
+        while last and last[0] < user_id:
+            yield last[0], [of_told(*last)]
+            last = next(rest, None)
+        if last and last[0] == user_id:
+            his.append(of_told(*last))
+            last = next(rest, None)
+        yield user_id, his
+    for gone in chain([last] if last else [], rest):
+        yield gone[0], [of_told(*gone)]
+
+
+def _each_once(users: Iterable[_User]) -> Iterator[_User]:
+    """The same users, once it is sure that none comes twice."""
+    before = ""
+    for user_id, his in users:
         if user_id <= before:
             raise RuntimeError("rows are not in the order of users' ids; nothing is committed")
         before = user_id
-        yield user_id, list(his)
+        yield user_id, his
 
 
 class _Files:

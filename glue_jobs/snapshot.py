@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import starmap
-from operator import attrgetter
+from operator import itemgetter
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
 from connectors.contract.manifest import PartFile
 from connectors.contract.storage import Storage
-from glue_jobs.meeting import Meeting, of_told, packed_told
+from glue_jobs.delta import Told
+from glue_jobs.meeting import packed_told
 from glue_jobs.schemas import USER
 from glue_jobs.state import Committed
 from glue_jobs.tables import USER_ARROW, read_table, users_of, values_of
@@ -20,8 +20,8 @@ from glue_jobs.tables import USER_ARROW, read_table, users_of, values_of
 _ROWS_A_BATCH = 10_000
 
 
-def read_snapshot(spark: SparkSession, storage: Storage, committed: Committed) -> DataFrame:
-    """The users of the committed snapshot (USER); none before the first commit.
+def read_snapshot(spark: SparkSession, storage: Storage, committed: Committed) -> DataFrame | None:
+    """The users of the committed snapshot (USER); None where it has no files: before the first commit, say.
 
     Each file is read by one task, which knows it by its checksum; Spark alone would take what it finds.
 
@@ -30,7 +30,7 @@ def read_snapshot(spark: SparkSession, storage: Storage, committed: Committed) -
     """
     files = committed.pointer.snapshot if committed.pointer else []
     if not files:
-        return spark.createDataFrame([], USER)
+        return None
 
     def rows(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
         for batch in batches:
@@ -49,8 +49,8 @@ def _packed(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([users, packed], names=USER.names)
 
 
-def read_parted(storage: Storage, files: Sequence[PartFile]) -> Iterator[Meeting]:
-    """The users in some files of a snapshot, each file's in order, as they meet what is said of them today.
+def read_parted(storage: Storage, files: Sequence[PartFile]) -> Iterator[tuple[str, Told]]:
+    """The users in some files of a snapshot, each file's in order, and what each was told.
 
     Returns:
         They are in order of their ids, as Spark orders these.
@@ -58,8 +58,5 @@ def read_parted(storage: Storage, files: Sequence[PartFile]) -> Iterator[Meeting
     Raises:
         StateError: A file is missing, damaged, or holds another number of rows.
     """
-    return heapq.merge(*(_told_in(storage, file) for file in files), key=attrgetter("user_id"))
-
-
-def _told_in(storage: Storage, file: PartFile) -> Iterator[Meeting]:
-    return starmap(of_told, users_of(read_table(storage, file, USER_ARROW)))
+    each = (users_of(read_table(storage, file, USER_ARROW)) for file in files)
+    return heapq.merge(*each, key=itemgetter(0))

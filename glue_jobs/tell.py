@@ -101,7 +101,7 @@ class Teller:
             yield self._tell(user_id, rows, final, counts)
 
     def _tell(self, user_id: str, rows: Sequence[Meeting], final: Shortlist | None, counts: Counter[str]) -> Telling:
-        told = next((self._baseline(user_id, row.told) for row in rows if row.told is not None), None)
+        told = self._was(user_id, rows)
         if final is None and told is None:
             counts["usersWithoutList"] += any(row.kind != "excluded" for row in rows)
             return Telling(None)
@@ -132,9 +132,12 @@ class Teller:
         due = told is not None and is_due(user_id, told.sent_at, plan.at, plan.rules.refresh_after_days)
         return decide(now, told, plan.rules, has_failed=has_failed, is_due=due)
 
-    def _baseline(self, user_id: str, told: Told) -> Told:
-        """His row of the baseline: as it stands, or unknown where nothing confirms it."""
-        return self._compared_anew(self._confirmed(user_id, told))
+    def _was(self, user_id: str, rows: Sequence[Meeting]) -> Told | None:
+        """His row of the baseline: as it stands, or unknown where nothing confirms it; None where there is none."""
+        for row in rows:
+            if row.told is not None:
+                return self._compared_anew(self._confirmed(user_id, row.told))
+        return None
 
     def _confirmed(self, user_id: str, told: Told) -> Told:
         """His row by what became of his last send: his who was sent by an older version was judged by then."""

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, starmap
 from random import Random
 
 from cli.simulation.destination import SimulatedBraze
@@ -32,7 +32,7 @@ from functions.newest import Newest
 from functions.parts import EnqueueError
 from glue_jobs import state
 from glue_jobs.errors import ConflictError, StateError
-from glue_jobs.meeting import Meeting
+from glue_jobs.meeting import Meeting, of_told
 from glue_jobs.output import WritePlan, together, write_users
 from glue_jobs.proposal import JobRun, Kept, Proposal, propose, tell_plan
 from glue_jobs.snapshot import read_parted
@@ -184,7 +184,7 @@ class _History:
 
     def _told(self, committed: state.Committed) -> Iterator[Meeting]:
         """The rows of the snapshot."""
-        return read_parted(self._storage, committed.pointer.snapshot if committed.pointer else ())
+        return starmap(of_told, read_parted(self._storage, committed.pointer.snapshot if committed.pointer else ()))
 
     # Events and functions
 

@@ -52,9 +52,9 @@ def told(user, *items, sent_in=1, known=None, op="upsert"):
     return of_told(user, Told(op, list(items), known, sent_in, AT))
 
 
-def write(storage, rows, **changes):
+def write(storage, rows, told=(), **changes):
     """The figures, what was published, and the snapshot's rows."""
-    report = write_users(rows, plan(storage, **changes), CATALOGUE, name="00000-0")
+    report = write_users(rows, plan(storage, **changes), CATALOGUE, told=told, name="00000-0")
     files, counts = together([report]).settled()
     texts = [text for file in files.parts for text in gzip.decompress(storage.get(file.key).data).splitlines()]
     sent = {}
@@ -95,6 +95,21 @@ def test_rows_in_another_order_stop_the_run_before_anyone_is_told_twice(tmp_path
     rows = [line("ann", "1"), line("bob", "1"), told("ann", "1")]
     with pytest.raises(RuntimeError, match="order"):
         write(LocalStorage(tmp_path), rows)
+
+
+@given(st.sets(st.text("abé日", min_size=1, max_size=2)), st.sets(st.text("abé日", min_size=1, max_size=2)))
+def test_users_told_before_may_stand_beside_todays_or_among_them(tmp_path_factory, today, before):
+    now, was = [line(user, "1") for user in sorted(today)], [told(user, "2") for user in sorted(before)]
+    among = sorted([*now, *was], key=lambda row: row.user_id)
+    beside = write(LocalStorage(tmp_path_factory.mktemp("beside")), now, ((row.user_id, row.told) for row in was))
+    assert beside == write(LocalStorage(tmp_path_factory.mktemp("among")), among)
+    assert beside[2].keys() == today | before
+
+
+def test_a_snapshot_in_another_order_stops_the_run_before_anyone_is_told_twice(storage):
+    before = [(row.user_id, row.told) for row in (told("bob", "1"), told("ann", "1"))]
+    with pytest.raises(RuntimeError, match="order"):
+        write(storage, [line("ann", "1")], before)
 
 
 GONE = [line("ann", "1"), told("bob", "2"), told("cid", "3", op="gone"), told("dan", op="clear", known=0)]

@@ -52,7 +52,7 @@ def test_users_of_several_files_come_in_the_order_spark_sorts_them(tmp_path, spa
     users, storage = ["a", "B", "é", "", "\U0001f600", "ab"], LocalStorage(tmp_path)
     ordered = [row.id for row in spark.createDataFrame([(user,) for user in users], "id string").sort("id").collect()]
     files = [kept(storage, f"{number}.parquet", ordered[number::2]) for number in range(2)]
-    assert [row.user_id for row in read_parted(storage, files)] == ordered == sorted(users)
+    assert [user_id for user_id, _ in read_parted(storage, files)] == ordered == sorted(users)
 
 
 def kept(storage, key, users):
