@@ -16,6 +16,7 @@ from connectors.contract.storage import StorageError
 from connectors.contract.wire import NewerFormatError
 from connectors.errors import ConnectorError
 from functions.parts import EnqueueError
+from glue_jobs.collecting import collect_rarely
 
 # Importing them has put their commands on the command line; this is the order a person meets them in.
 _ORDER = [module.__name__ for module in (begin, run, decide, look, report, explain, again, start)]
@@ -26,6 +27,7 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """The command line: errors become one sentence and an exit code."""
+    collect_rarely()
     sys.exit(_exit_code())
 
 
