@@ -15,17 +15,17 @@ from connectors.contract.wire import WireModel
 # Why a user was told something, or was not.
 VERDICTS: Mapping[str, str] = {
     "new": "the destination holds nothing for this user, so the whole list is told",
-    "changed": "what is to be told differs from what the destination confirmed",
+    "changed": "what is to be told differs from what counts as told",
     "repeated": "nothing confirms that the destination holds what was sent last, so it is told again",
     "refreshed": "nothing has changed, but the last send is older than changePolicy.refreshAfterDays",
     "cleared": "this user left the input, and onUserRemoved is clear",
     "holdout": "this user is in the holdout and gets no recommendations",
     "holdoutUnchanged": "this user is in the holdout and was told so before",
-    "unchanged": "the destination confirmed this very content before",
+    "unchanged": "this very content counts as told already",
     "failed": "the line that would have answered failed or cannot be read; so nothing is changed",
     "resting": "the destination refused this very content three times; it rests until it changes",
     "gone": "this user left the input and keeps what he has, because onUserRemoved is keep",
-    "forgotten": "this user left the input and the destination confirmed the clear",
+    "forgotten": "this user left the input, and the clear counts as told",
     "empty": "the list is empty, and the destination holds nothing that it would replace",
 }
 # The same of a user who is told his whole list, by what he was told last; of one whose clear is not confirmed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cli.console import Voice
@@ -200,13 +200,17 @@ def _last(one: Status) -> str:
     return f"{one.last.run_id}: {how}"
 
 
-def runs(records: Sequence[RunRecord], voice: Voice) -> None:
-    """Runs, a line a connector."""
+def runs(records: Sequence[RunRecord], how: Callable[[ConnectorRecord], str], voice: Voice) -> None:
+    """Runs, a line a connector.
+
+    Args:
+        how: How a run ended for a connector, as is known by now.
+    """
     rows = [
         [
             record.run_id,
             one.connector,
-            one.outcome,
+            how(one),
             one.counts.get("records", 0),
             one.counts.get("users", 0),
             one.reason[:60],

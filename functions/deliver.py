@@ -22,16 +22,14 @@ from connectors.contract.health import FIRST_WAIT_S, Circuit, read_circuit
 from connectors.contract.receipts import Receipt, write_receipts
 from connectors.contract.storage import StorageError
 from connectors.contract.wire import NewerFormatError
+from connectors.errors import ConfigError
 from functions.calls import NOT_MADE, OUT_OF_TIME, SUPERSEDED, THROTTLED, Connect, Pause, Send, Told, call
-from functions.enqueue import Queue, Sleep, send_all
+from functions.enqueue import Queue, Sleep
+from functions.giving_back import WayBack
 from functions.intake import OpenFolder, PoisonError, Received, Run, Work, open_run, work_of
 from functions.newest import Newest
-from functions.parts import sendable
-from functions.settling import LONGEST_WAIT_S, receipt_of_all, receipts_of, rest_of, wait_s
+from functions.settling import LONGEST_WAIT_S, receipt_of_all, receipts_of, wait_s
 
-# SQS delays a new message by at most this.
-# Source: Amazon SQS API reference, SendMessage, "DelaySeconds".
-_LONGEST_DELAY_S = 900
 _CIRCUIT_JITTER_S = 15.0
 # A message that was handed out so often goes back as a new one. The queue counts, and buries at 100 what kills the
 # function again and again; one that only has to wait is none of those.
@@ -77,11 +75,11 @@ class _Means:
 
     connect: Connect
     send: Send
-    queue: Queue
+    open_folder: OpenFolder
+    way_back: WayBack
     newest: Newest
     pause: Pause
     now: Callable[[], datetime]
-    sleep: Sleep
     has_time: Callable[[], bool]
     concurrency: int
 
@@ -112,20 +110,31 @@ def deliver(
         has_time: Whether there is time for another call; what is left when there is none waits.
         concurrency: How many messages are on their way at once.
     """
-    settlement, means = Settlement(), _Means(connect, send, queue, newest, pause, now, sleep, has_time, concurrency)
-    connector = connect(False)
-    run_of = functools.cache(functools.partial(open_run, connector, open_folder))
+    settlement = Settlement()
+    means = _Means(connect, send, open_folder, WayBack(queue, sleep), newest, pause, now, has_time, concurrency)
+    try:
+        connector = connect(False)
+    except ConfigError as error:  # its secret or its endpoint cannot be read, or is none: as if it refused the key
+        settlement.refused = str(error)
+        settlement.waits_s = {received.message_id: wait_s((), received.receives) for received in batch}
+    else:
+        _deliver_all(batch, connector, means, settlement)
+    _renew(batch, means.way_back, settlement)
+    return settlement
+
+
+def _deliver_all(batch: Iterable[Received], connector: Connector, means: _Means, settlement: Settlement) -> None:
+    """Deliver what can be read, job folder by job folder."""
+    run_of = functools.cache(functools.partial(open_run, connector, means.open_folder))
     works = [work for received in batch if (work := _read(received, connector, run_of, settlement))]
     by_folder: dict[str, list[Work]] = defaultdict(list)
     for work in works:
         by_folder[work.run.storage.root].append(work)
     for group in by_folder.values():
         before = settlement.counts.copy()
-        current = _current(group, newest, now(), settlement)
+        current = _current(group, means.newest, means.now(), settlement)
         _deliver_group(current, means, settlement)
         settlement.counts_by_job[group[0].run.manifest.job] = settlement.counts - before
-    _renew(batch, means, settlement)
-    return settlement
 
 
 def _read(
@@ -292,7 +301,8 @@ def _settle(work: Work, told: Told, means: _Means, settlement: Settlement) -> No
     settlement.warnings.update(told.warnings)
     settlement.refused = settlement.refused or told.refused
     retries = [outcome for outcome in told.outcomes if outcome.verdict is Verdict.RETRY]
-    if retries and not (len(retries) < len(told.outcomes) and _gave_back(work, told, means)):
+    is_part_settled = len(retries) < len(told.outcomes)
+    if retries and not (is_part_settled and means.way_back.took_rest(work.message, told.outcomes)):
         settlement.waits_s[work.received.message_id] = wait_s(retries, work.received.receives)
         settlement.untried.update([] if told.requests else [work.received.message_id])
 
@@ -305,30 +315,14 @@ def _counts(work: Work, told: Told) -> Counter[str]:
     return +(counts + Counter(requests=told.requests, unanswered=told.unanswered, repeated=repeated))
 
 
-def _gave_back(work: Work, told: Told, means: _Means) -> bool:
-    """Send the unsettled rest as messages of its own; False leaves the whole message to come again."""
-    bodies = [sendable(message.to_json().encode()) for message in rest_of(work.message, told.outcomes)]
-    retries = [outcome for outcome in told.outcomes if outcome.verdict is Verdict.RETRY]
-    return _sent_back(bodies, wait_s(retries, work.message.attempt), means)
-
-
-def _renew(batch: Iterable[Received], means: _Means, settlement: Settlement) -> None:
+def _renew(batch: Iterable[Received], way_back: WayBack, settlement: Settlement) -> None:
     """Send messages that wait for the fiftieth time as new ones, so that waiting buries nobody."""
     for received in batch:
         waits_s = settlement.waits_s.get(received.message_id)
         if waits_s is None or received.receives < RENEWED_FROM:
             continue
-        if _sent_back([received.body.encode()], waits_s, means):
+        if way_back.took_anew(received.body, waits_s):
             del settlement.waits_s[received.message_id]
-
-
-def _sent_back(bodies: Iterable[bytes], after_s: float, means: _Means) -> bool:
-    """Put messages on the queue; False where it does not take them."""
-    try:
-        send_all(means.queue, bodies, sleep=means.sleep, delay_s=int(min(after_s, _LONGEST_DELAY_S)))
-    except Exception:  # noqa: BLE001 - whatever the queue's client raises, the old message still holds all of it
-        return False
-    return True
 
 
 def _write(works: Iterable[Work], receipts: Iterable[Receipt]) -> None:

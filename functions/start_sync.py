@@ -25,7 +25,7 @@ PATIENCE = timedelta(minutes=15)
 
 
 class StartError(Exception):
-    """A run could not be started. Nothing is lost: the event comes again, and the sweep looks too."""
+    """A run could not be started. The event comes again, twice; that of a batch the sweep looks for too."""
 
 
 class Started(VersionedModel):
@@ -144,29 +144,26 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, str]:
     from connectors.contract.storage import open_storage
     from functions import aws, settings
 
-    folders = list(job_folders(open_storage(f"s3://{settings.required('BUCKET')}")))
+    folders, missing = list(job_folders(open_storage(f"s3://{settings.required('BUCKET')}"))), list[str]()
     if "Arn" in event.get("detail", {}):
         arn = event["detail"]["Arn"]
         output = aws.batch_output(arn)
         folders = bound_to(output, folders, open_storage) if output else []
         batch = arn.rpartition("/")[2]
     else:
-        folders = _named(folders, event.get("jobs", settings.scheduled_jobs()))
+        folders, missing = _named(folders, event.get("jobs", settings.scheduled_jobs()))
         batch = f"scheduled-{_digits(event['time'])}" if "time" in event else f"by-hand-{context.aws_request_id}"
     started = start_all(folders, open_storage, batch, aws.start_run, datetime.now(UTC))
     aws.log("runs started", batch=batch, bound=len(folders), started=started)
+    if missing:
+        raise StartError(f"there is no job folder etl_jobs/{', etl_jobs/'.join(missing)}; put a config.json into it")
     return started
 
 
-def _named(folders: Sequence[JobFolder], jobs: Sequence[str]) -> list[JobFolder]:
-    """The folders of some jobs; all for none.
-
-    Raises:
-        StartError: There is no folder for a job.
-    """
-    if missing := set(jobs) - {folder.job for folder in folders}:
-        raise StartError(f"there is no job folder etl_jobs/{sorted(missing)[0]}; put a config.json into it")
-    return [folder for folder in folders if not jobs or folder.job in jobs]
+def _named(folders: Sequence[JobFolder], jobs: Sequence[str]) -> tuple[list[JobFolder], list[str]]:
+    """The folders of some jobs, all for none; and those of the jobs that have no folder."""
+    missing = sorted(set(jobs) - {folder.job for folder in folders})
+    return [folder for folder in folders if not jobs or folder.job in jobs], missing
 
 
 def _digits(time: str) -> str:

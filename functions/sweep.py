@@ -130,14 +130,15 @@ def _look_at_batch(
 
 
 def is_missed(storage: Storage, batch: Batch, now: datetime) -> bool:
-    """Whether no run was committed since a batch was done, although its event had time to come."""
+    """Whether no run was committed since a batch was done, although its event had time to come.
+
+    Not in a folder that never committed: its first run tells everyone, and whoever put it there may still try it out.
+    """
     if now - batch.finished_at < PATIENCE:
         return False
-    for connector in storage.folders("output/"):
-        pointer = find_document(storage, layout.pointer(connector), Pointer)
-        if pointer and layout.time_of_run(pointer.run_id) >= batch.finished_at.replace(microsecond=0):
-            return False
-    return True
+    pointers = (find_document(storage, layout.pointer(name), Pointer) for name in storage.folders("output/"))
+    committed = [layout.time_of_run(pointer.run_id) for pointer in pointers if pointer]
+    return bool(committed) and max(committed) < batch.finished_at.replace(microsecond=0)
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from connectors.contract import layout
 from connectors.contract.held import InputObject
 from connectors.contract.storage import Entry, NotFoundError, Storage, open_storage
+from glue_jobs.errors import InputError
+from glue_jobs.lines import is_text
 
 
 def inputs_of(job: Storage, own: Iterable[Entry], batch: Storage, files: Iterable[Entry]) -> list[InputObject]:
@@ -15,6 +17,9 @@ def inputs_of(job: Storage, own: Iterable[Entry], batch: Storage, files: Iterabl
     Args:
         own: What is read of the job folder beside config.json, as a listing of it has them.
         files: The batch's files, as a listing of `batch` has them.
+
+    Raises:
+        InputError: The name of one is no text.
     """
     config = InputObject(root=job.root, key=layout.CONFIG, mark=_config_mark(job))
     return [config, *objects_of(job, own), *objects_of(batch, files)]
@@ -32,8 +37,15 @@ def changed_since(inputs: Iterable[InputObject]) -> Iterator[str]:
 
 
 def objects_of(storage: Storage, entries: Iterable[Entry]) -> Iterator[InputObject]:
-    """Some objects, as a listing of their storage has them."""
-    return (InputObject(root=storage.root, key=entry.key, mark=entry.mark) for entry in entries)
+    """Some objects, as a listing of their storage has them.
+
+    Raises:
+        InputError: The name of one is no text, so that nothing could be written of it.
+    """
+    for entry in entries:
+        if not is_text(entry.key):
+            raise InputError(f"{storage.root} holds a file whose name is not in UTF-8: {entry.key!a}; rename it")
+        yield InputObject(root=storage.root, key=entry.key, mark=entry.mark)
 
 
 def _place(key: str) -> str:

@@ -5,6 +5,7 @@ Plain Python over Storage. Spark reads the rows elsewhere (`snapshot`).
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from connectors.contract.documents import DamagedError, find_document, read_tagg
 from connectors.contract.gzipped import unpacking
 from connectors.contract.manifest import PartFile, Pointer, RunManifest
 from connectors.contract.receipts import Fate, Ledger, read_ledger
-from connectors.contract.storage import NotFoundError, Storage
+from connectors.contract.storage import NotFoundError, Storage, at_once
 from connectors.contract.wire import NewerFormatError
 from glue_jobs.errors import ConflictError, StateError
 from glue_jobs.tables import ITEMS_ARROW, REPAIR, USER_ARROW, read_table
@@ -97,15 +98,20 @@ def recover(storage: Storage, connector: str) -> tuple[Committed, str]:
         return Committed(tag=tag, lost_version=_newest_version(storage, connector)), str(error)
     if committed.pointer is None:
         return committed, ""
-    whole, lost = [], []
-    for file in committed.pointer.snapshot:
-        try:
-            read_table(storage, file, USER_ARROW)
-            whole.append(file)
-        except StateError as error:
-            lost.append(str(error))
+    files = committed.pointer.snapshot
+    wrong = list(at_once(functools.partial(_wrong_with, storage), files))
+    whole = [file for file, lost in zip(files, wrong, strict=True) if not lost]
     pointer = committed.pointer.model_copy(update={"snapshot": whole, "items": None})
-    return Committed(pointer, committed.tag), lost[0] if lost else ""
+    return Committed(pointer, committed.tag), next(filter(None, wrong), "")
+
+
+def _wrong_with(storage: Storage, file: PartFile) -> str:
+    """Why a file of the snapshot cannot be read; empty where it can."""
+    try:
+        read_table(storage, file, USER_ARROW)
+    except StateError as error:
+        return str(error)
+    return ""
 
 
 def _newest_version(storage: Storage, connector: str) -> int:

@@ -59,12 +59,12 @@ def test_the_state_machine_is_whole_and_tells_held_from_failed(job_names):
     assert states["Failed"]["Type"] == "Fail"
 
 
-def test_the_rule_sees_a_batch_that_a_run_would_take(tmp_path):
+def test_the_rule_waits_until_a_batch_that_a_run_would_take_is_complete(tmp_path):
     rule = load(EXAMPLES / "eventbridge_rule.yaml")["Resources"]["BatchWritten"]["Properties"]
     (pattern,) = rule["EventPattern"]["detail"]["object"]["key"]
     key = "batch/shop/for-you/batch_for-you_2026_11_20_03_00_00/job_config.json.out"
     LocalStorage(tmp_path).put(key, b"{}")
     assert newest_batch(LocalStorage(tmp_path / "batch/shop/for-you").list()) is not None
-    assert fnmatchcase(key, pattern["wildcard"])
-    assert not fnmatchcase(key.replace("job_config.json.out", "_CHECK"), pattern["wildcard"])
+    assert fnmatchcase(key.replace("job_config.json.out", "_SUCCESS"), pattern["wildcard"])
+    assert not fnmatchcase(key, pattern["wildcard"])
     assert json.loads(rule["Targets"][0]["Input"]) == {"jobs": ["user_personalization/for_you"]}

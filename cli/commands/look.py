@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from typing import Annotated
 
@@ -9,12 +10,14 @@ import typer
 
 from cli import show
 from cli.console import Output, Voice
+from cli.ending import ending, ending_in_words
 from cli.options import Folder, NoColorOption, OutputOption, QuietOption, command
 from cli.run import any_folder
 from cli.status import read_status
 from connectors.contract import layout
-from connectors.contract.run_record import read_record, run_ids
-from connectors.contract.storage import open_storage
+from connectors.contract.run_record import ConnectorRecord, read_record, run_ids
+from connectors.contract.storage import Storage, open_storage
+from glue_jobs.errors import StateError
 
 _LOST_SOME = 5
 
@@ -56,5 +59,13 @@ def runs(
     voice, storage = Voice(output, quiet, no_color), open_storage(any_folder(folder).root)
     found = [read_record(storage, layout.run_record(run_id)) for run_id in run_ids(storage)[:limit]]
     records = [record for record in found if record]
-    show.runs(records, voice)
+    show.runs(records, functools.partial(_ending, storage), voice)
     voice.data({"runs": [record.model_dump(by_alias=True, mode="json") for record in records]})
+
+
+def _ending(storage: Storage, one: ConnectorRecord) -> str:
+    """How a run ended; as its record says it, where nobody can tell what came after."""
+    try:
+        return ending_in_words(ending(storage, one))
+    except StateError:
+        return one.outcome

@@ -119,12 +119,21 @@ def test_a_wipe_is_a_run_like_any_other(recsync, job, folder):
     ("word", "version", "how", "said"),
     [("approve", 2, "approved", "held, then approved"), ("discard", 1, "dropped", "held, then dropped")],
 )
-def test_status_knows_what_was_decided_about_the_last_run(recsync, job, folder, word, version, how, said):
+def test_status_and_runs_know_what_was_decided_about_the_last_run(recsync, job, folder, word, version, how, said):
     run = json.loads(recsync("wipe", "--output", "json", folder)[1])["held"][0]["run"]
     recsync(word, "--yes", folder)
     (status,) = json.loads(recsync("status", "--output", "json", folder)[1])["connectors"]
     assert (status["version"], status["lastRun"]) == (version, {"run": run, "outcome": how})
     assert f"{run}: {said}" in " ".join(recsync("status", folder)[1].replace("│", " ").split())
+    assert f"{run} braze {said}" in " ".join(recsync("runs", folder)[1].replace("│", " ").split())
+
+
+def test_runs_lists_a_held_run_as_its_record_does_where_what_it_published_is_damaged(recsync, job, folder):
+    run = json.loads(recsync("wipe", "--output", "json", folder)[1])["held"][0]["run"]
+    job.storage.put(layout.manifest("braze", run), b"{")
+    code, out, _ = recsync("runs", folder)
+    assert code == 0
+    assert f"{run} braze held" in " ".join(out.replace("│", " ").split())
 
 
 @pytest.mark.usefixtures("job")

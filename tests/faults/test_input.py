@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 
 import pytest
 
@@ -85,6 +86,14 @@ def test_f01_f15_a_packed_mapping_is_read_and_a_cut_one_named(mapped):
 def test_f02_a_packed_file_by_a_plain_name_is_refused(users):
     users.write("input/batch/job_config.json.out", gzip.compress(b"{}"))
     stops(users, InputError, r"job_config\.json\.out is gzip, and its name does not end in \.gz")
+
+
+@pytest.mark.parametrize("folder", ["batch", "item_metadata"])
+def test_f02_a_file_whose_name_is_no_text_is_refused_by_name(users, folder):
+    """As an old archive may unpack it: nothing that is written of the run could hold such a name."""
+    with open(os.fsencode(users.folder.root) + f"/input/{folder}/".encode() + b"caf\xe9.out", "wb") as file:  # noqa: PTH123
+        file.write(b"{}")
+    stops(users, InputError, r"a file whose name is not in UTF-8: .*caf\\udce9\.out'; rename it")
 
 
 def test_f03_f04_f05_each_broken_line_is_set_aside_and_its_neighbours_go_on(users):

@@ -34,7 +34,7 @@ from functions.deliver import RENEWED_FROM
 from functions.enqueue import enqueue_part
 from functions.intake import Received
 from functions.newest import Newest
-from functions.settling import receipts_of, wait_s
+from functions.settling import receipts_of, rest_of, wait_s
 
 OK = Reply(201, {}, b'{"message": "success"}')
 BROKEN = Reply(503)
@@ -518,7 +518,7 @@ def test_settled_lines_and_the_rest_are_the_message(verdicts):
         for receipt in receipts_of(message, outcomes, datetime.now(UTC))
         for line in range(receipt.first_line, receipt.last_line + 1)
     ]
-    rest = [line for one in delivery.rest_of(message, outcomes) for line in range(one.first_line, one.last_line + 1)]
+    rest = [line for one in rest_of(message, outcomes) for line in range(one.first_line, one.last_line + 1)]
     assert sorted([*settled, *rest]) == list(range(5, 5 + len(verdicts)))
 
 

@@ -138,6 +138,12 @@ def look(batch, folder, scripted_queue):
     return run
 
 
+@pytest.fixture
+def ran_before(publish, commit):
+    commit(publish(run_id=layout.new_run_id(datetime.now(UTC) - timedelta(minutes=5))))
+
+
+@pytest.mark.usefixtures("ran_before")
 def test_f22_a_batch_whose_event_got_lost_is_started_once(look, folder):
     assert look(14).started == {}
     assert look(16).started == {JOB: "jr_1"}
@@ -157,11 +163,12 @@ def test_a_batch_that_a_later_run_has_read_is_not_missed(look, publish, commit):
     assert look(16).started == {}
 
 
-def test_an_older_run_has_not_read_the_batch(look, publish, commit):
-    commit(publish(run_id=layout.new_run_id(datetime.now(UTC) - timedelta(minutes=5))))
-    assert look(16).started == {JOB: "jr_1"}
+def test_a_folder_that_never_ran_is_for_a_person_to_start(look):
+    """Or putting it there, to plan or to try it, would tell everyone."""
+    assert look(16).started == {}
 
 
+@pytest.mark.usefixtures("ran_before")
 def test_the_sweep_starts_nothing_where_events_start_nothing(look):
     assert look(16, starts_missed=False).started == {}
 
