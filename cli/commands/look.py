@@ -10,7 +10,7 @@ import typer
 
 from cli import show
 from cli.console import Output, Voice
-from cli.ending import ending, ending_in_words
+from cli.ending import ending
 from cli.options import Folder, NoColorOption, OutputOption, QuietOption, command
 from cli.run import any_folder
 from cli.status import read_status
@@ -66,6 +66,6 @@ def runs(
 def _ending(storage: Storage, one: ConnectorRecord) -> str:
     """How a run ended; as its record says it, where nobody can tell what came after."""
     try:
-        return ending_in_words(ending(storage, one))
+        return ending(storage, one)
     except StateError:
         return one.outcome

@@ -125,7 +125,7 @@ def test_status_and_runs_know_what_was_decided_about_the_last_run(recsync, job, 
     (status,) = json.loads(recsync("status", "--output", "json", folder)[1])["connectors"]
     assert (status["version"], status["lastRun"]) == (version, {"run": run, "outcome": how})
     assert f"{run}: {said}" in " ".join(recsync("status", folder)[1].replace("│", " ").split())
-    assert f"{run} braze {said}" in " ".join(recsync("runs", folder)[1].replace("│", " ").split())
+    assert f"{run} braze {how}" in " ".join(recsync("runs", folder)[1].replace("│", " ").split())
 
 
 def test_runs_lists_a_held_run_as_its_record_does_where_what_it_published_is_damaged(recsync, job, folder):
