@@ -36,7 +36,7 @@ _FIGURES = {
     "unchanged": "unchanged",
     "new": "new",
     "changed": "changed",
-    "sent": "sent",
+    "sent": "records",
     "delivered": "delivered",
     "requests": "requests",
     "data points": "dataPoints",
@@ -70,7 +70,7 @@ def demo(voice: Voice) -> int:
     _show(days, voice)
     voice.data({"folder": str(folder), "days": [{"job": d.job, "day": d.day, **d.figures} for d in days]})
     voice.next(f"zcat {folder / FOR_YOU}/output/braze/year=*/*/*/*/part-*.jsonl.gz | head -1")
-    return 0 if all(day.figures["sent"] == day.figures["delivered"] for day in days) else 1
+    return 0 if all(day.figures["records"] == day.figures["delivered"] for day in days) else 1
 
 
 def _day(path: Path, day: int, connector: BrazeConnector, braze: BrazeEmulator, voice: Voice) -> Day:

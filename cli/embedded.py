@@ -10,16 +10,19 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Protocol
 
+from cli.fate import FATE_NAMES
 from cli.memory_queue import MemoryQueue
 from connectors.base import Connector
 from connectors.contract import layout
 from connectors.contract.documents import read_document
 from connectors.contract.health import note_success
 from connectors.contract.manifest import PartFile, RunManifest
-from connectors.contract.receipts import Fate, read_ledger
-from connectors.contract.storage import Storage, open_storage
+from connectors.contract.receipts import Fate, Ledger, Receipt, read_ledger, write_receipts
+from connectors.contract.storage import Storage, StorageError, open_storage
+from connectors.contract.wire import NewerFormatError
 from functions.calls import Pause, Send
 from functions.deliver import Settlement, deliver
 from functions.enqueue import enqueue_lines
@@ -49,6 +52,7 @@ class Delivery:
 
     Attributes:
         fates: All receipts of the run read together, at the end.
+        lost: Lines that were refused or given up this time.
         requests: Calls made this time.
         trouble: Why lines wait or cannot be read, in sentences.
         skipped: Why the run was left alone; empty when it was not.
@@ -57,6 +61,7 @@ class Delivery:
     manifest: RunManifest
     fates: dict[Fate, int] = field(default_factory=dict)
     requests: int = 0
+    lost: int = 0
     trouble: list[str] = field(default_factory=list)
     skipped: str = ""
 
@@ -102,6 +107,10 @@ def deliver_run(
     if waits_for:
         delivery.trouble += [f"waits for run {waits_for}"] if delivery.waiting else []
         return delivery
+    if _is_replaced(storage, manifest):
+        _supersede(storage, manifest, before)
+        delivery.fates = read_ledger(storage, manifest).counts()
+        return delivery
     note_success(storage, manifest.connector)  # a person who calls is the probe of an open circuit
     for number, file in enumerate(manifest.files, 1):
         ranges = list(before.open_ranges(file.key))
@@ -109,7 +118,31 @@ def deliver_run(
             report(f"{manifest.connector}: delivering part {number} of {len(manifest.files)}, {file.records} record(s)")
             deliver_lines(storage, key, file, ranges, connector, send, delivery, concurrency=concurrency, clock=clock)
     delivery.fates = read_ledger(storage, manifest).counts()
+    delivery.lost = sum(delivery.fates.get(fate, 0) - before.counts().get(fate, 0) for fate in _LOST)
     return delivery
+
+
+def _is_replaced(storage: Storage, manifest: RunManifest) -> bool:
+    """Whether a newer run took its place; not where nobody can tell: delivering then says why."""
+    try:
+        return manifest.version < Newest().version(storage, manifest.connector)
+    except (NewerFormatError, StorageError):
+        return False
+
+
+_LOST = (Fate.REJECTED, Fate.DEAD_LETTERED)
+
+
+def _supersede(storage: Storage, manifest: RunManifest, ledger: Ledger) -> None:
+    """Say of the open lines of a run that a newer one took its place; its parts need not be there any more."""
+    at = datetime.now(UTC)
+    receipts = [
+        Receipt(file=file.key, first_line=first, last_line=last, outcome="superseded", attempt=1, at=at)
+        for file in manifest.files
+        for first, last in ledger.open_ranges(file.key)
+    ]
+    if receipts:
+        write_receipts(storage, manifest, receipts)
 
 
 def deliver_lines(
@@ -187,9 +220,7 @@ def total(deliveries: list[Delivery]) -> Counter[str]:
     """The figures of several runs together."""
     counts: Counter[str] = Counter()
     for delivery in deliveries:
-        counts["sent"] += sum(delivery.fates.values())
-        counts["delivered"] += delivery.fates.get(Fate.DELIVERED, 0)
-        counts["rejected"] += delivery.fates.get(Fate.REJECTED, 0)
-        counts["waiting"] += delivery.waiting
+        counts["records"] += sum(delivery.fates.values())
+        counts.update({FATE_NAMES[fate]: count for fate, count in delivery.fates.items()})
         counts["requests"] += delivery.requests
     return counts

@@ -11,7 +11,7 @@ from cli.ending import ending_in_words
 from cli.status import Status
 from connectors.contract.held import GuardReading, Held
 from connectors.contract.run_record import ConnectorRecord, Estimate, ItemCount, RunRecord, Sample
-from glue_jobs.report.words import many
+from glue_jobs.report.words import limit, many
 
 _SHOWN_ITEMS, _SHOWN_IDS = 5, 5
 # What a plan counts, in the order a person asks.
@@ -84,8 +84,8 @@ def guards(title: str, readings: Sequence[GuardReading], voice: Voice) -> None:
     rows = [
         [
             reading.name,
-            f"{reading.number:.4g}",
-            f"{reading.limit:.4g}",
+            limit(reading.name, reading.number),
+            limit(reading.name, reading.limit),
             "HOLDS" if reading.is_breached else "",
             reading.note,
         ]
@@ -189,6 +189,7 @@ def status(one: Status, voice: Voice) -> None:
         voice.warn(f"{one.connector}: run {one.run_id} was committed and never published; the next run makes it good")
     if one.held:
         voice.warn(f"{one.connector}: run {one.held.run_id} is held since {one.held.held_at:%Y-%m-%d %H:%M} UTC")
+        held_numbers(one.held, voice)
     if one.health:
         voice.warn(f"{one.connector}: in trouble since {one.health.since:%Y-%m-%d %H:%M} UTC: {one.health.reason}")
 
@@ -196,7 +197,7 @@ def status(one: Status, voice: Voice) -> None:
 def _last(one: Status) -> str:
     if one.last is None:
         return ""
-    how = ending_in_words(one.ending) if one.last.of(one.connector) else one.last.reason or one.ending
+    how = ending_in_words(one.ending) if one.last.of(one.connector) else one.last.reason or "had no part in it"
     return f"{one.last.run_id}: {how}"
 
 

@@ -62,7 +62,7 @@ class Status:
     held: Held | None = None
     health: Health | None = None
     last: RunRecord | None = None
-    ending: str = "stopped"
+    ending: str = ""
     trouble: str = ""
 
     def data(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class Status:
             "resting": self.resting,
             "held": self.held.run_id if self.held else None,
             "health": self.health.reason if self.health else None,
-            "lastRun": {"run": self.last.run_id, "outcome": self.ending} if self.last else None,
+            "lastRun": {"run": self.last.run_id, "outcome": self.ending} if self.last and self.ending else None,
             "trouble": self.trouble,
         }
 
@@ -111,7 +111,7 @@ def _of_connector(storage: Storage, connector: str, last: RunRecord | None) -> S
         if pointer is not None:
             _add_committed(found, storage, pointer)
         manifest = state.read_manifest(storage, pointer.manifest) if pointer else None
-        found.ending = ending(storage, mine) if mine else found.ending
+        found.ending = ending(storage, mine) if mine else "stopped" if last and not last.connectors else ""
     except StateError as error:
         found.trouble = str(error)
         return found

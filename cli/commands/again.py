@@ -19,6 +19,8 @@ from connectors.contract.storage import open_storage
 from connectors.http import Sender
 
 _WAITING, _LOST_SOME = 1, 5
+# Beside a run's figures: how often there was trouble, so that not all could be told.
+_UNTOLD = "untold"
 
 
 @command(
@@ -43,6 +45,8 @@ def redeliver(
     found = find(storage, connectors_of(job), run, limit)
     if not found:
         raise UsageError(f"{job.root} has published nothing yet; run it first: recsync run {folder}")
+    for one in found:
+        _warn_of_repeats(job, one, voice)
     outcomes = [Counter(one.fates) if dry_run else _sent(job, one, voice) for one in found]
     runs = [_data(one, counts) for one, counts in zip(found, outcomes, strict=True)]
     for one, data in zip(found, runs, strict=True):
@@ -52,23 +56,29 @@ def redeliver(
             voice.warn(f"{one.manifest.connector}: run {one.manifest.run_id}: {one.skipped}")
     voice.data({"dryRun": dry_run, "runs": runs})
     total = sum(outcomes, Counter[str]())
+    waits = total["waiting"] or total[_UNTOLD]
     is_left = total["waiting"] + total["deadLettered"] + sum(one.left for one in found)
     voice.next(f"recsync {'redeliver' if is_left else 'status'} {shlex.quote(folder)}")
-    raise typer.Exit(0 if dry_run else _WAITING if total["waiting"] else _LOST_SOME if _lost(total) else 0)
+    raise typer.Exit(0 if dry_run else _WAITING if waits else _LOST_SOME if _lost(total) else 0)
+
+
+def _warn_of_repeats(job: JobFolder, again: Again, voice: Voice) -> None:
+    waiting = again.fates.get("waiting")
+    if again.count and waiting and job.is_on_s3:
+        name = again.manifest.connector
+        voice.warn(f"{name}: {waiting} of these lines may still wait in the stack's queue, and arrive a second time")
 
 
 def _sent(job: JobFolder, again: Again, voice: Voice) -> Counter[str]:
     """Send a run's lines again, and say what the trouble is."""
     if not again.count:
         return Counter()
-    name, waiting = again.manifest.connector, again.fates.get("waiting")
-    if waiting and job.is_on_s3:
-        voice.warn(f"{name}: {waiting} of these lines may still wait in the stack's queue, and arrive a second time")
+    name = again.manifest.connector
     to, storage = destination_of(name, os.environ), open_storage(job.root)
     counts, trouble = send_again(storage, again, to, Sender(), voice.stage)
     for one in dict.fromkeys(trouble):
         voice.warn(f"{name} run {again.manifest.run_id}: {one}")
-    return counts
+    return counts + Counter({_UNTOLD: len(trouble)})
 
 
 def _lost(counts: Counter[str]) -> int:

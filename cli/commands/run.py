@@ -12,6 +12,7 @@ import typer
 from cli import embedded, local_spark, remote, show
 from cli import run as work
 from cli.console import Output, Voice
+from cli.fate import FATE_NAMES
 from cli.options import (
     AttachOption,
     Folder,
@@ -215,14 +216,15 @@ def deliver(
     names = work.connectors_of(job)
     if not names:
         raise work.UsageError(f"{job.root} has published nothing yet; run it first: recsync run {folder}")
-    deliveries = [one for name in names for one in work.deliver_job(job, work.destination_of(name, os.environ), voice)]
+    destinations = [work.destination_of(name, os.environ) for name in names]  # all of them, before anything is sent
+    deliveries = [one for to in destinations for one in work.deliver_job(job, to, voice)]
     for one in deliveries:
         voice.stage(f"{one.manifest.connector} run {one.manifest.run_id}: {one.skipped}") if one.skipped else None
         for trouble in dict.fromkeys(one.trouble):
             voice.warn(f"{one.manifest.connector} run {one.manifest.run_id}: {trouble}")
     counts = embedded.total(deliveries)
-    figures = {name: counts[name] for name in ("sent", "delivered", "rejected", "waiting", "requests")}
+    figures = {name: counts[name] for name in ("records", *FATE_NAMES.values(), "requests")}
     voice.table("All runs of this folder", ["", "count"], list(figures.items()))
     voice.data(figures)
     voice.next(f"recsync {'deliver' if counts['waiting'] else 'status'} {shlex.quote(folder)}")
-    raise typer.Exit(1 if counts["waiting"] else 5 if counts["rejected"] else 0)
+    raise typer.Exit(1 if counts["waiting"] else 5 if any(one.lost for one in deliveries) else 0)

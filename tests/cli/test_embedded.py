@@ -207,4 +207,4 @@ def test_the_figures_of_several_runs_add_up(publish):
     manifest = publish(["ann"]).manifest
     one = Delivery(manifest, {Fate.DELIVERED: 3, Fate.REJECTED: 2, Fate.OPEN: 1, Fate.SUPERSEDED: 4}, requests=5)
     counts = total([one, one, Delivery(manifest, skipped="onWrite")])
-    assert counts == {"sent": 20, "delivered": 6, "rejected": 4, "waiting": 2, "requests": 10}
+    assert counts == {"records": 20, "delivered": 6, "rejected": 4, "superseded": 8, "waiting": 2, "requests": 10}

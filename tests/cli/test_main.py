@@ -12,6 +12,8 @@ from cli import run
 from cli.emulators.braze_account import Answer
 from cli.local_spark import JavaError
 from cli.options import app
+from connectors.contract import layout
+from connectors.contract.manifest import Pointer
 from connectors.contract.receipts import Fate
 from connectors.contract.run_record import ConnectorRecord, RunRecord
 from connectors.contract.storage import StorageError
@@ -169,7 +171,8 @@ def test_delivery_prints_its_figures(recsync, publish, braze, folder):
     published = publish(["ann", "bob"], ["cleo"])
     code, out, err = recsync("deliver", folder)
     assert code == 0
-    assert figures_of(out) == {"sent": "3", "delivered": "3", "rejected": "0", "waiting": "0", "requests": "2"}
+    none = dict.fromkeys(["rejected", "superseded", "deadLettered", "waiting"], "0")
+    assert figures_of(out) == {"records": "3", "delivered": "3", **none, "requests": "2"}
     assert err.splitlines()[-1] == f"next: recsync status {folder}"
     assert published.fates() == [Fate.DELIVERED] * 3
     assert braze.account.profiles.keys() == {"ann", "bob", "cleo"}
@@ -180,8 +183,10 @@ def test_in_json_stdout_is_one_json_object_and_nothing_else(recsync, publish, fo
     publish(["ann", "x" * 1000])
     code, out, err = recsync("deliver", folder, "--output", "json")
     assert code == 5
-    assert json.loads(out) == {"sent": 2, "delivered": 1, "rejected": 1, "waiting": 0, "requests": 1}
+    none = dict.fromkeys(["superseded", "deadLettered", "waiting"], 0)
+    assert json.loads(out) == {"records": 2, "delivered": 1, "rejected": 1, **none, "requests": 1}
     assert "delivering part 1 of 1" in err
+    assert recsync("deliver", folder)[0] == 0, "nothing was refused this time"
 
 
 @pytest.mark.usefixtures("braze")
@@ -252,7 +257,7 @@ def test_a_run_that_someone_else_reads_is_left_alone_and_said_so(recsync, publis
     code, out, err = recsync("deliver", folder)
     assert code == 0
     assert "someone else reads its files" in err
-    assert figures_of(out)["sent"] == "0"
+    assert figures_of(out)["records"] == "0"
 
 
 @pytest.mark.usefixtures("no_braze")
@@ -293,6 +298,18 @@ def test_a_damaged_part_exits_1_and_is_named(recsync, publish, folder, kept):
     assert code == 1
     assert err.splitlines()[-1].startswith("error: ")
     assert part in err
+
+
+def test_a_damaged_part_of_a_run_that_was_replaced_keeps_nothing_from_being_delivered(recsync, publish, braze, folder):
+    older = publish(["ann"], item_id="old")
+    older.storage.put(older.manifest.files[0].key, b"")
+    assert recsync("deliver", folder)[0] == 1
+    newer = publish(["ann"], version=2, item_id="new")
+    pointer = Pointer(version=2, run_id=newer.manifest.run_id, manifest=newer.key, snapshot=[])
+    newer.storage.put(layout.pointer("braze"), pointer.to_json().encode())
+    code, out, _ = recsync("deliver", folder)
+    assert (code, figures_of(out)["superseded"], figures_of(out)["delivered"]) == (0, "1", "1")
+    assert braze.account.profiles["ann"] == {"itemId": ["new"]}
 
 
 @pytest.mark.usefixtures("braze")

@@ -126,6 +126,15 @@ def test_what_still_waits_exits_1_with_the_reason(recsync, publish, braze, folde
     assert err.splitlines()[-1] == f"next: recsync redeliver {folder}"
 
 
+def test_dead_letters_that_could_not_be_sent_exit_1_and_not_as_if_they_had(recsync, publish, braze, folder):
+    given_up = publish(["ann"])
+    commit(given_up)
+    receipt(given_up, 0, 0, "deadLettered")
+    braze.account.api_key = "another"
+    code, run = redelivered(recsync, folder)
+    assert (code, run["deadLettered"], run["delivered"]) == (1, 1, 0)
+
+
 @pytest.mark.usefixtures("braze")
 def test_a_run_that_someone_else_reads_is_left_alone(recsync, publish, folder):
     commit(publish(["ann"], acknowledge="onWrite"))
