@@ -175,8 +175,7 @@ def deliver_job(folder: JobFolder, connector: Connector, voice: Voice) -> list[e
 
 def connectors_of(folder: JobFolder) -> list[str]:
     """The connectors that have output in a job folder."""
-    keys = (entry.key.split("/") for entry in open_storage(folder.root).list("output/"))
-    return sorted({parts[1] for parts in keys if len(parts) > 2})
+    return sorted(open_storage(folder.root).folders("output/"))
 
 
 def destination_of(name: str, environ: Mapping[str, str]) -> Connector:

@@ -14,6 +14,7 @@ from cli.options import ConnectorOption, Folder, NoColorOption, OutputOption, Qu
 from cli.run import UsageError, any_folder
 from connectors.contract.held import Held, newest_held
 from connectors.contract.storage import Storage, open_storage
+from glue_jobs.errors import SyncError
 
 
 @command(
@@ -33,13 +34,21 @@ def approve(
     from glue_jobs import approval
 
     voice, storage = Voice(output, quiet, no_color), open_storage(any_folder(folder).root)
-    done = []
+    done, refused = [], list[SyncError]()
     for held in _waiting(storage, connector, run):
         show.held_numbers(held, voice)
         _ask(f"Publish run {held.run_id} for {held.connector}: {held.manifest.counts['records']} record(s)?", yes)
-        done.append(approval.approve(storage, held.connector, held.run_id))
-        voice.stage(f"{held.connector}: published run {held.run_id} as version {held.manifest.version}")
-    voice.data({"approved": [{"connector": one.held.connector, "run": one.held.run_id} for one in done]})
+        try:
+            done.append(approval.approve(storage, held.connector, held.run_id))
+        except SyncError as error:  # what cannot be published of one connector keeps no other
+            refused.append(error)
+            voice.warn(f"{held.connector}: run {held.run_id} is not published")
+        else:
+            voice.stage(f"{held.connector}: published run {held.run_id} as version {held.manifest.version}")
+    if done:
+        voice.data({"approved": [{"connector": one.held.connector, "run": one.held.run_id} for one in done]})
+    if refused:
+        raise refused[0]
     voice.next(work.after_publishing(folder))
 
 

@@ -93,7 +93,7 @@ def plan(
         show.planned(one, voice)
     voice.data(record.model_dump(by_alias=True, mode="json"))
     show.stopped(record, voice)
-    as_planned = [] if local else ["--plan", record.run_id]
+    as_planned = ["--full"] * full if local else ["--plan", record.run_id]
     voice.next(shlex.join(["recsync", "run", *as_planned, *_named(stack), folder]))
     has_changes = any(one.counts.get("records") for one in record.connectors)
     raise typer.Exit(record.exit_code or (_CHANGES if detailed_exitcode and has_changes else 0))

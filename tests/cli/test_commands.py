@@ -10,6 +10,7 @@ import pytest
 from committed import AT, NEXT, RUN, held
 
 from connectors.contract import layout
+from connectors.contract.held import hold
 from connectors.contract.run_record import RunRecord, write_record
 from glue_jobs import state
 
@@ -80,6 +81,15 @@ def test_approve_publishes_what_is_held_and_says_what_comes_next(recsync, job, f
     assert err.splitlines()[-1] == f"next: recsync deliver {folder}"
     assert state.read_pointer(job.storage, "braze").version == 2
     assert recsync("approve", "--yes", folder)[0] == 4
+
+
+def test_what_cannot_be_published_of_one_connector_keeps_no_other_from_being_published(recsync, job, folder):
+    waiting = held(job)
+    hold(job.storage, waiting.model_copy(update={"connector": "another", "tag": "of before"}))
+    code, out, err = recsync("approve", "--yes", "--output", "json", folder)
+    assert (code, json.loads(out)) == (4, {"approved": [{"connector": "braze", "run": NEXT}]})
+    assert f"another: run {NEXT} is not published" in err
+    assert state.read_pointer(job.storage, "braze").version == 2
 
 
 @pytest.mark.parametrize("command", ["approve", "discard"])
