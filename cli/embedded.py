@@ -107,18 +107,17 @@ def deliver_run(
     if waits_for:
         delivery.trouble += [f"waits for run {waits_for}"] if delivery.waiting else []
         return delivery
-    if _is_replaced(storage, manifest):
+    if delivery.waiting and _is_replaced(storage, manifest):
         _supersede(storage, manifest, before)
-        delivery.fates = read_ledger(storage, manifest).counts()
-        return delivery
+        before = read_ledger(storage, manifest)  # nothing is open any more
     note_success(storage, manifest.connector)  # a person who calls is the probe of an open circuit
     for number, file in enumerate(manifest.files, 1):
         ranges = list(before.open_ranges(file.key))
         if ranges and not delivery.trouble:
             report(f"{manifest.connector}: delivering part {number} of {len(manifest.files)}, {file.records} record(s)")
             deliver_lines(storage, key, file, ranges, connector, send, delivery, concurrency=concurrency, clock=clock)
-    delivery.fates = read_ledger(storage, manifest).counts()
-    delivery.lost = sum(delivery.fates.get(fate, 0) - before.counts().get(fate, 0) for fate in _LOST)
+    was, delivery.fates = delivery.fates, read_ledger(storage, manifest).counts()
+    delivery.lost = sum(delivery.fates[fate] - was[fate] for fate in (Fate.REJECTED, Fate.DEAD_LETTERED))
     return delivery
 
 
@@ -130,9 +129,6 @@ def _is_replaced(storage: Storage, manifest: RunManifest) -> bool:
         return False
 
 
-_LOST = (Fate.REJECTED, Fate.DEAD_LETTERED)
-
-
 def _supersede(storage: Storage, manifest: RunManifest, ledger: Ledger) -> None:
     """Say of the open lines of a run that a newer one took its place; its parts need not be there any more."""
     at = datetime.now(UTC)
@@ -141,8 +137,7 @@ def _supersede(storage: Storage, manifest: RunManifest, ledger: Ledger) -> None:
         for file in manifest.files
         for first, last in ledger.open_ranges(file.key)
     ]
-    if receipts:
-        write_receipts(storage, manifest, receipts)
+    write_receipts(storage, manifest, receipts)
 
 
 def deliver_lines(

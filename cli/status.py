@@ -105,13 +105,12 @@ def read_status(storage: Storage) -> list[Status]:
 def _of_connector(storage: Storage, connector: str, last: RunRecord | None) -> Status:
     health = read_circuit(storage, connector).health
     found = Status(connector, held=newest_held(storage, connector), health=health, last=last)
-    mine = last.of(connector) if last else None
     try:
         pointer = state.read_pointer(storage, connector).pointer
         if pointer is not None:
             _add_committed(found, storage, pointer)
         manifest = state.read_manifest(storage, pointer.manifest) if pointer else None
-        found.ending = ending(storage, mine) if mine else "stopped" if last and not last.connectors else ""
+        found.ending = _ending(storage, connector, last) if last else ""
     except StateError as error:
         found.trouble = str(error)
         return found
@@ -119,6 +118,14 @@ def _of_connector(storage: Storage, connector: str, last: RunRecord | None) -> S
     if manifest is not None:
         _add_delivery(found, storage, manifest)
     return found
+
+
+def _ending(storage: Storage, connector: str, last: RunRecord) -> str:
+    """How a run ended for a connector; empty where it had no part in it."""
+    mine = last.of(connector)
+    if mine is None:
+        return "" if last.connectors else "stopped"
+    return ending(storage, mine)
 
 
 def _add_committed(found: Status, storage: Storage, pointer: Pointer) -> None:

@@ -144,7 +144,8 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, str]:
     from connectors.contract.storage import open_storage
     from functions import aws, settings
 
-    folders, missing = list(job_folders(open_storage(f"s3://{settings.required('BUCKET')}"))), list[str]()
+    folders = list(job_folders(open_storage(f"s3://{settings.required('BUCKET')}")))
+    missing: list[str] = []
     if "Arn" in event.get("detail", {}):
         arn = event["detail"]["Arn"]
         output = aws.batch_output(arn)

@@ -40,6 +40,8 @@ from glue_jobs.story import Narrator, Story
 from glue_jobs.tell import Teller, Telling, TellPlan, figure_names
 from glue_jobs.writers import Files, LinesWriter, PartWriter, SnapshotWriter, add_digests
 
+# A user, and all that is said of him.
+_User: TypeAlias = tuple[str, list[Meeting]]
 # Users that are told at a time. Each time all items are put into a table to look theirs up in: fewer would cost more.
 USERS_AT_ONCE = 4_000
 # A row that is counted by itself → its figure.
@@ -181,14 +183,10 @@ def write_users(
         RuntimeError: Rows are in another order; someone might be told twice.
     """
     task = _Task(plan, catalogue, name)
-    users = _each_once(_joined_by(told, _by_user(map(task.count_line, rows))))
+    users = _each_once(_with_told(told, _by_user(map(task.count_line, rows))))
     while some := list(islice(users, USERS_AT_ONCE)):
         task.tell(some)
     return task.close()
-
-
-# A user, and all that is said of him.
-_User: TypeAlias = tuple[str, list[Meeting]]
 
 
 def _by_user(rows: Iterable[Meeting]) -> Iterator[_User]:
@@ -200,7 +198,7 @@ def _by_user(rows: Iterable[Meeting]) -> Iterator[_User]:
             yield user_id, list(his)
 
 
-def _joined_by(told: Iterable[tuple[str, Told]], users: Iterable[_User]) -> Iterator[_User]:
+def _with_told(told: Iterable[tuple[str, Told]], users: Iterable[_User]) -> Iterator[_User]:
     """Users of today and users told before, each once, in the order of their ids, as both are."""
     rest = iter(told)
     last = next(rest, None)
@@ -276,7 +274,7 @@ class _Task:
             self._quarantine.set_aside(row.file, row.text, row.reason or _PAIR_REASON)
         return row
 
-    def tell(self, users: Sequence[tuple[str, list[Meeting]]]) -> None:
+    def tell(self, users: Sequence[_User]) -> None:
         """Decide about some users and write what follows."""
         for (user_id, _), telling in zip(users, self._teller.tell_all(users, self._counts), strict=True):
             self._write(user_id, telling)

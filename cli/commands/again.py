@@ -19,8 +19,6 @@ from connectors.contract.storage import open_storage
 from connectors.http import Sender
 
 _WAITING, _LOST_SOME = 1, 5
-# Beside a run's figures: how often there was trouble, so that not all could be told.
-_UNTOLD = "untold"
 
 
 @command(
@@ -56,10 +54,10 @@ def redeliver(
             voice.warn(f"{one.manifest.connector}: run {one.manifest.run_id}: {one.skipped}")
     voice.data({"dryRun": dry_run, "runs": runs})
     total = sum(outcomes, Counter[str]())
-    waits = total["waiting"] or total[_UNTOLD]
-    is_left = total["waiting"] + total["deadLettered"] + sum(one.left for one in found)
+    untold = total["waiting"] + total["deadLettered"]  # which both were, before they were sent again
+    is_left = untold + sum(one.left for one in found)
     voice.next(f"recsync {'redeliver' if is_left else 'status'} {shlex.quote(folder)}")
-    raise typer.Exit(0 if dry_run else _WAITING if waits else _LOST_SOME if _lost(total) else 0)
+    raise typer.Exit(0 if dry_run else _WAITING if untold else _LOST_SOME if total["rejected"] else 0)
 
 
 def _warn_of_repeats(job: JobFolder, again: Again, voice: Voice) -> None:
@@ -78,11 +76,7 @@ def _sent(job: JobFolder, again: Again, voice: Voice) -> Counter[str]:
     counts, trouble = send_again(storage, again, to, Sender(), voice.stage)
     for one in dict.fromkeys(trouble):
         voice.warn(f"{name} run {again.manifest.run_id}: {one}")
-    return counts + Counter({_UNTOLD: len(trouble)})
-
-
-def _lost(counts: Counter[str]) -> int:
-    return counts["rejected"] + counts["deadLettered"]
+    return counts
 
 
 def _data(again: Again, counts: Counter[str]) -> dict[str, str | int]:
