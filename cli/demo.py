@@ -21,6 +21,7 @@ from cli.run import deliver_job, run_job
 from connectors.base import Destination
 from connectors.braze.connector import BrazeConnector
 from connectors.contract.layout import JobFolder
+from connectors.contract.storage import open_storage
 from sample.generate import FOR_YOU, SIMILAR_ITEMS, generate
 
 USERS, ITEMS, SEED = 5000, 2000, 7
@@ -78,7 +79,9 @@ def _day(path: Path, day: int, connector: BrazeConnector, braze: BrazeEmulator, 
     voice.stage(f"day {day}: {folder.job}")
     before = asdict(braze.account.stats)
     counts = dict(run_job(folder, voice).synced[0].counts)
-    counts |= embedded.total(deliver_job(folder, connector, voice)[-1:])
+    storage = open_storage(folder.root)
+    runs = embedded.published(storage, connector.name)
+    counts |= embedded.total(deliver_job(storage, runs, connector, voice)[-1:])
     counts["dataPoints"] = braze.account.stats.data_points - before["data_points"]
     figures = {name: counts[name] for name in _FIGURES.values()}
     return Day(folder.job, day, figures, deepcopy(braze.account.profiles))

@@ -50,11 +50,13 @@ class Finding:
         return not self.fix
 
 
-def of_machine(python: tuple[int, int], environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Python, Spark and Java."""
+def of_machine(python: tuple[int, int], environ: Mapping[str, str], *, runs_here: bool = True) -> Iterator[Finding]:
+    """Python; and Spark and Java, where jobs are to run here."""
     has = ".".join(map(str, python))
     wanted = " or ".join(".".join(map(str, one)) for one in _PYTHONS)
     yield Finding("python", has, "" if python in _PYTHONS else f"use Python {wanted}")
+    if not runs_here:
+        return
     spark = _version_of("pyspark")
     yield _of_spark(python, spark)
     yield _of_java(int((spark or "3").partition(".")[0]), environ)
@@ -137,8 +139,7 @@ def of_config(storage: Storage) -> tuple[list[Finding], JobConfig | None]:
     try:
         config = load_config(storage)
     except ConfigError as error:
-        mistakes = str(error).splitlines()
-        return [Finding(layout.CONFIG, said, "mend it") for said in mistakes[1:] or mistakes], None
+        return [Finding(layout.CONFIG, said, "mend it") for said in error.mistakes], None
     except (StorageError, OSError) as error:
         return [Finding(layout.CONFIG, str(error), "give the right to read it")], None
     return [Finding(layout.CONFIG, f"{len(config.connectors)} connector(s), {len(config.warnings)} warning(s)")], config

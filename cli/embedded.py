@@ -34,6 +34,8 @@ from functions.parts import Ranges
 MESSAGES_A_CALL = 4
 # A message that fails this often waits for the next `recsync deliver`: a person is looking on.
 GIVE_UP_AFTER = 6
+# Why a run is left alone.
+NOT_OURS = "acknowledged onWrite: someone else reads its files"
 
 
 class Clock(Protocol):
@@ -55,7 +57,6 @@ class Delivery:
         lost: Lines that were refused or given up this time.
         requests: Calls made this time.
         trouble: Why lines wait or cannot be read, in sentences.
-        skipped: Why the run was left alone; empty when it was not.
     """
 
     manifest: RunManifest
@@ -63,7 +64,6 @@ class Delivery:
     requests: int = 0
     lost: int = 0
     trouble: list[str] = field(default_factory=list)
-    skipped: str = ""
 
     @property
     def waiting(self) -> int:
@@ -97,11 +97,10 @@ def deliver_run(
     """Deliver the open lines of a run, part by part, and leave their receipts.
 
     Args:
+        manifest: It acknowledges onDelivery.
         waits_for: An older run that still has open lines. Until it has none this one is left alone, or
             old values would come after new ones.
     """
-    if manifest.acknowledge == "onWrite":
-        return Delivery(manifest, skipped="acknowledged onWrite: someone else reads its files")
     before = read_ledger(storage, manifest)
     delivery = Delivery(manifest, before.counts())
     if waits_for:

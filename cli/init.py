@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cli.config_schema import config_schema
-from cli.run import UsageError
+from cli.run import UsageError, path_of
 from cli.schemas import as_text
 from connectors import registry
 from connectors.contract import layout
@@ -38,7 +38,7 @@ def new_folder(text: str, job_type: str | None) -> JobFolder:
     """
     if text.startswith("s3://"):
         raise UsageError("init writes on this machine; copy the folder to S3 when it is what you want")
-    path = Path(text).expanduser().absolute()
+    path = path_of(text)
     folder = _parsed(path) or _parsed(path / "etl_jobs" / (job_type or DEFAULT_TYPE) / _DEFAULT_NAME)
     if folder is None:
         raise UsageError(f"there is no job type {job_type!r}; there are: {', '.join(layout.JOB_TYPES)}")
@@ -57,7 +57,18 @@ def _parsed(path: Path) -> JobFolder | None:
 
 
 def write_job(folder: JobFolder) -> None:
-    """Write settings, their schema and the input of a small made-up shop."""
+    """Write settings, their schema and the input of a small made-up shop.
+
+    Raises:
+        UsageError: It cannot be written there.
+    """
+    try:
+        _write_job(folder)
+    except OSError as error:
+        raise UsageError(f"{folder.root} cannot be written: {error}") from error
+
+
+def _write_job(folder: JobFolder) -> None:
     path = Path(folder.root)
     _WRITE[folder.job_type](path, Shop(_USERS, _ITEMS, _SEED))
     config = path / layout.CONFIG

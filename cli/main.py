@@ -32,6 +32,7 @@ def main() -> None:
 
 
 def _exit_code() -> int:
+    voice = Voice(no_color="--no-color" in sys.argv)
     try:
         code = int(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except (KeyboardInterrupt, typer.Abort):
@@ -40,10 +41,10 @@ def _exit_code() -> int:
         told = _code_of(error)
         if told is None:
             raise
-        Voice().fail(str(error))
+        voice.fail(error.format_message() if isinstance(error, typer.BadParameter) else str(error))
         return told
     if code == _INTERRUPTED:
-        Voice().fail("interrupted; what was committed stays, the rest is not visible")
+        voice.fail("interrupted; what was committed stays, the rest is not visible")
     return code
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from cli.embedded import Clock, Delivery, deliver_lines
+from cli.embedded import NOT_OURS, Clock, Delivery, deliver_lines
 from cli.fate import FATE_NAMES
 from cli.run import CONCURRENCY, UsageError
 from connectors.base import Connector
@@ -86,7 +86,7 @@ def _manifest_key(storage: Storage, connector: str, run_id: str | None) -> str:
 def _of_run(storage: Storage, key: str, manifest: RunManifest, limit: int | None) -> Again:
     """What of a run is to be sent again, and why nothing where nothing may be."""
     if manifest.acknowledge == "onWrite":
-        return Again(key, manifest, skipped="acknowledged onWrite: someone else reads its files")
+        return Again(key, manifest, skipped=NOT_OURS)
     newest = Newest().version(storage, manifest.connector)
     if newest > manifest.version:
         said = f"version {newest} has replaced it; whom it did not reach, that one tells"

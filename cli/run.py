@@ -16,8 +16,9 @@ from connectors import registry
 from connectors.base import Connector, Destination
 from connectors.contract import layout
 from connectors.contract.layout import JobFolder, LayoutError
+from connectors.contract.manifest import RunManifest
 from connectors.contract.run_record import RunRecord
-from connectors.contract.storage import open_storage
+from connectors.contract.storage import Storage, open_storage
 from connectors.http import Sender
 from glue_jobs.trial import users_in
 
@@ -38,14 +39,25 @@ def any_folder(text: str) -> JobFolder:
     Raises:
         UsageError: It is not there, or is not shaped like one.
     """
-    path = Path(text).expanduser().absolute()
-    is_remote = text.startswith("s3://")
-    if not is_remote and not path.is_dir():
+    path = None if text.startswith("s3://") else path_of(text)
+    if path and not path.is_dir():
         raise UsageError(f"there is no folder {path}")
     try:
-        return JobFolder.parse(text if is_remote else os.path.normpath(path))
+        return JobFolder.parse(os.path.normpath(path) if path else text)
     except LayoutError as error:
         raise UsageError(str(error)) from error
+
+
+def path_of(text: str) -> Path:
+    """A path on this machine, whole.
+
+    Raises:
+        UsageError: It begins with the home of someone who has none.
+    """
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise UsageError(f"{text}: {error}") from error
 
 
 def users_of(path: str) -> list[str]:
@@ -56,7 +68,7 @@ def users_of(path: str) -> list[str]:
         ConfigError: It names nobody, or more than a trial is for.
     """
     try:
-        text = Path(path).expanduser().read_text(encoding="utf-8-sig")
+        text = path_of(path).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
     return users_in(text, path)
@@ -70,7 +82,7 @@ def check_config(folder: JobFolder) -> tuple[list[str], list[str]]:
     try:
         return [], load_config(open_storage(folder.root)).warnings
     except ConfigError as error:
-        return str(error).splitlines(), []
+        return error.mistakes, []
 
 
 def run_job(
@@ -162,12 +174,18 @@ def check_deliverable(folder: JobFolder) -> None:
         )
 
 
-def deliver_job(folder: JobFolder, connector: Connector, voice: Voice) -> list[embedded.Delivery]:
-    """Deliver what the job has published for a connector and no receipt speaks of, oldest run first."""
-    storage, send = open_storage(folder.root), Sender()
+def deliver_job(
+    storage: Storage, runs: Sequence[tuple[str, RunManifest]], connector: Connector, voice: Voice
+) -> list[embedded.Delivery]:
+    """Deliver what no receipt speaks of.
+
+    Args:
+        runs: What was published for the connector, as `embedded.published` has it.
+    """
+    send = Sender()
     deliver = functools.partial(embedded.deliver_run, concurrency=CONCURRENCY, report=voice.stage)
     deliveries: list[embedded.Delivery] = []
-    for key, manifest in embedded.published(storage, connector.name):
+    for key, manifest in runs:
         waits_for = next((one.manifest.run_id for one in deliveries if one.waiting), "")
         deliveries.append(deliver(storage, key, manifest, connector, send, waits_for=waits_for))
     return deliveries

@@ -103,7 +103,7 @@ def stopped(record: RunRecord, voice: Voice) -> None:
 def ended_data(record: RunRecord, waiting: Sequence[Held]) -> dict[str, Any]:
     """A run for a program."""
     return {
-        "runs": [{"run_id": record.run_id, **one.model_dump(include=_SYNCED)} for one in _published(record)],
+        "runs": [{"runId": record.run_id, **one.model_dump(include=_SYNCED)} for one in _published(record)],
         "held": [one.model_dump(by_alias=True, mode="json", include=_HELD) for one in waiting],
         "stopped": {one.connector: one.reason for one in _stopped(record)},
     }
@@ -180,7 +180,7 @@ def status(one: Status, voice: Voice) -> None:
     ]
     rows += [["users known", one.users], *([name, count] for name, count in sorted(one.fates.items()) if count)]
     rows += [["resting", one.resting]] if one.resting else []
-    rows += [["parts enqueued", f"{one.enqueued} of {one.parts}"]] if one.parts and one.enqueued else []
+    rows += [["parts enqueued", f"{one.enqueued} of {one.parts}"]] if one.is_handed_over else []
     rows += [["last run", _last(one)]] if one.last else []
     voice.table(one.connector, ["", ""], rows)
     if one.trouble:
@@ -207,16 +207,15 @@ def runs(records: Sequence[RunRecord], how: Callable[[ConnectorRecord], str], vo
     Args:
         how: How a run ended for a connector, as is known by now.
     """
-    rows = [
-        [
-            record.run_id,
-            one.connector,
-            how(one),
-            one.counts.get("records", 0),
-            one.counts.get("users", 0),
-            one.reason[:60],
-        ]
+    found = [
+        (record.run_id, one)
         for record in records
         for one in record.connectors or [ConnectorRecord(connector="-", outcome="stopped", reason=record.message)]
     ]
-    voice.table("Runs, newest first", ["run", "connector", "ended", "records", "users", "why"], rows)
+    rows = [
+        [run_id, one.connector, how(one), one.counts.get("records", 0), one.counts.get("users", 0)]
+        for run_id, one in found
+    ]
+    voice.table("Runs, newest first", ["run", "connector", "ended", "records", "users"], rows)
+    if reasons := [(run_id, one.reason) for run_id, one in found if one.reason]:
+        voice.facts("Why", reasons)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import shlex
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from cli.ending import ending
 from cli.fate import FATE_NAMES
@@ -19,15 +15,14 @@ from connectors.contract import layout
 from connectors.contract.documents import read_document
 from connectors.contract.health import Health, read_circuit
 from connectors.contract.held import Held, newest_held
-from connectors.contract.manifest import PartFile, Pointer, RunManifest
+from connectors.contract.manifest import Pointer, RunManifest
 from connectors.contract.receipts import read_ledger
 from connectors.contract.run_record import RunRecord, read_record, run_ids
 from connectors.contract.storage import Storage, at_once
 from functions.enqueue import Marker
 from glue_jobs import state
-from glue_jobs.delta import REST_AFTER
+from glue_jobs.delta import Verdict
 from glue_jobs.errors import StateError
-from glue_jobs.tables import USER_ARROW, read_table
 
 
 @dataclass
@@ -40,7 +35,8 @@ class Status:
         is_published: Whether anyone was told of the commit.
         fates: What became of its records, by outcome.
         parts: Its parts, and `enqueued` those that enqueue has handed over.
-        resting: Users who are left alone after too many refusals.
+        is_handed_over: Whether enqueue is to hand them over: a stack delivers them.
+        resting: Users whom that run left alone after too many refusals.
         users: Users the snapshot knows.
         held: The run that waits for a yes.
         health: The trouble the destination is in.
@@ -57,6 +53,7 @@ class Status:
     fates: Counter[str] = field(default_factory=Counter)
     parts: int = 0
     enqueued: int = 0
+    is_handed_over: bool = False
     resting: int = 0
     users: int = 0
     held: Held | None = None
@@ -87,7 +84,7 @@ class Status:
     def next_command(self, folder: str) -> str:
         """What a person would type next; empty when all is well."""
         if self.trouble:
-            return f"recsync run --full {shlex.quote(folder)}"
+            return f"recsync run --full {shlex.quote(folder)}" if Pointer.mend in self.trouble else ""
         if self.held:
             return f"recsync approve --connector {self.connector} {shlex.quote(folder)}"
         return after_publishing(folder) if self.fates["waiting"] else ""
@@ -131,19 +128,13 @@ def _ending(storage: Storage, connector: str, last: RunRecord) -> str:
 def _add_committed(found: Status, storage: Storage, pointer: Pointer) -> None:
     found.version, found.run_id = pointer.version, pointer.run_id
     found.since, found.users = layout.time_of_run(pointer.run_id), pointer.rows
-    found.resting = sum(at_once(functools.partial(_resting, storage), pointer.snapshot))
-
-
-def _resting(storage: Storage, file: PartFile) -> int:
-    """Users of a part of the snapshot whom the destination refused too often."""
-    rejections = read_table(storage, file, pa.schema([USER_ARROW.field("rejections")]))["rejections"]
-    return int(pc.sum(pc.greater_equal(rejections, REST_AFTER), min_count=0).as_py())
 
 
 def _add_delivery(found: Status, storage: Storage, manifest: RunManifest) -> None:
     if manifest.acknowledge == "onDelivery":
         counts = read_ledger(storage, manifest).counts()
         found.fates = Counter({FATE_NAMES[fate]: count for fate, count in counts.items()})
-    found.parts = len(manifest.files)
+        found.is_handed_over = bool(manifest.files) and storage.root.startswith("s3://")
+    found.resting, found.parts = manifest.counts.get(Verdict.RESTING, 0), len(manifest.files)
     markers = (entry.key for entry in storage.list(f"enqueued/{manifest.connector}/run={manifest.run_id}/"))
     found.enqueued = sum(at_once(lambda key: read_document(storage, key, Marker).done, markers))

@@ -1,7 +1,7 @@
 """A batch is done, or it is time → the Glue job of every job folder that waits for it, once.
 
 A marker in the job folder keeps the same batch from being started twice, however often its event comes. It is
-written before the start and removed when the start is refused, so that the next try may have it.
+written before the start; where Glue refuses, it says so, and whoever comes next may try: the event, or the sweep.
 """
 
 from __future__ import annotations
@@ -25,20 +25,27 @@ PATIENCE = timedelta(minutes=15)
 
 
 class StartError(Exception):
-    """A run could not be started. The event comes again, twice; that of a batch the sweep looks for too."""
+    """A run could not be started. Its event comes again, twice, and the sweep tries it every quarter of an hour."""
 
 
 class Started(VersionedModel):
-    """That a run was started for a batch.
+    """That a run was started for a batch, or should be.
 
     Attributes:
+        at: When this start was tried.
         glue_run: Glue's id of the run; empty while it is being started.
+        refused: Why it was not.
     """
 
     mend: ClassVar[str] = "remove it, and its batch may start a run once more"
     batch: str
     at: datetime
     glue_run: str = ""
+    refused: str = ""
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether the start may be tried again: it was refused, or it has died."""
+        return not self.glue_run and (bool(self.refused) or now - self.at >= PATIENCE)
 
 
 def job_folders(bucket: Storage) -> Iterator[JobFolder]:
@@ -79,7 +86,7 @@ def start_once(folder: JobFolder, storage: Storage, batch: str, start_run: Start
     """Start a run for a batch, unless one was.
 
     Args:
-        batch: The batch's name; the marker has it.
+        batch: The batch's name, or whatever else calls for the run; the marker has it.
 
     Returns:
         Glue's id of the run; empty when one was started before.
@@ -87,32 +94,41 @@ def start_once(folder: JobFolder, storage: Storage, batch: str, start_run: Start
     Raises:
         StartError: Glue refused. The batch may be tried again.
     """
-    key = layout.started(batch)
-    tag = _claimed(storage, key, Started(batch=batch, at=now))
-    if tag is None:
+    key, marker = layout.started(batch), Started(batch=batch, at=now)
+    if not _is_claimed(storage, key, marker):
         return ""
     try:
         run = start_run(folder)
-    except Exception:
-        storage.delete(key)
+    except StartError as error:
+        _put(storage, key, marker.model_copy(update={"refused": str(error)}))
         raise
-    storage.put(key, Started(batch=batch, at=now, glue_run=run).to_json().encode())
+    _put(storage, key, marker.model_copy(update={"glue_run": run}))
     return run
 
 
-def _claimed(storage: Storage, key: str, marker: Started) -> str | None:
-    """The tag of our marker; None when the batch is someone else's. A start that died is taken over."""
+def _is_claimed(storage: Storage, key: str, marker: Started) -> bool:
+    """Whether the batch is ours to start. A start that was refused or died is taken over."""
     data = marker.to_json().encode()
     try:
-        return storage.put(key, data, if_absent=True)
+        storage.put(key, data, if_absent=True)
     except ConflictError:
-        pass
+        return _is_taken_over(storage, key, marker, data)
+    return True
+
+
+def _is_taken_over(storage: Storage, key: str, marker: Started, data: bytes) -> bool:
     try:
         was, tag = read_tagged(storage, key, Started)
-        has_died = not was.glue_run and marker.at - was.at >= PATIENCE
-        return storage.put(key, data, if_match=tag) if has_died else None
+        if not was.is_open(marker.at):
+            return False
+        storage.put(key, data, if_match=tag)
     except (ConflictError, NotFoundError):
-        return None
+        return False
+    return True
+
+
+def _put(storage: Storage, key: str, marker: Started) -> None:
+    storage.put(key, marker.to_json().encode())
 
 
 def start_all(

@@ -25,7 +25,7 @@ from functions import retention
 from functions.dead_letters import account_for
 from functions.enqueue import Marker, Queue
 from functions.newest import newest_published
-from functions.start_sync import PATIENCE, OpenFolder, StartRun, batch_path, job_folders, start_once
+from functions.start_sync import PATIENCE, OpenFolder, Started, StartRun, batch_path, job_folders, start_once
 
 
 class SweepError(Exception):
@@ -40,7 +40,7 @@ class Findings:
         not_enqueued: Connector → runs that were published and not handed to its queue in time; they are now.
         held: Connector → runs that wait for a yes.
         batch_age_hours: Job → the age of its newest batch.
-        started: Job → Glue's id of the run that an event should have started.
+        started: Job → Glue's id of the run that an event should have started, or could not.
         failed: Job → why it could not be looked at.
     """
 
@@ -66,6 +66,8 @@ def sweep(
         try:
             storage = open_folder(folder.root)
             _heal_publishes(storage, work_queue, now, findings)
+            if run := _start_again(folder, storage, start_run, now):
+                findings.started[folder.job] = run
             _look_at_batch(folder, storage, open_folder, start_run, now, findings, starts_missed=starts_missed)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told for this folder
             findings.failed[folder.job] = f"{type(error).__name__}: {error}"
@@ -106,6 +108,16 @@ def _is_done(storage: Storage, marker: str) -> bool:
 def _written_at(storage: Storage, key: str) -> datetime:
     folder = key.rpartition("/")[0] + "/"
     return next(entry.modified_at for entry in storage.list(folder) if entry.key == key)
+
+
+def _start_again(folder: JobFolder, storage: Storage, start_run: StartRun, now: datetime) -> str:
+    """Start what could not be started; Glue's id of the run, empty where there is nothing to start.
+
+    Only the newest counts: a later run has read what an earlier one would have.
+    """
+    newest = max(storage.list(layout.STARTED), key=lambda entry: entry.modified_at, default=None)
+    marker = find_document(storage, newest.key, Started) if newest else None
+    return start_once(folder, storage, marker.batch, start_run, now) if marker and marker.is_open(now) else ""
 
 
 def _look_at_batch(

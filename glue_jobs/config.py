@@ -22,6 +22,7 @@ from connectors.errors import UnknownConnectorError
 from glue_jobs import item_filter
 from glue_jobs.errors import ConfigError
 from glue_jobs.holdout import Holdout
+from glue_jobs.lines import misplaced
 
 Merge = Literal["roundRobin", "concatenate", "score"]
 Model = TypeVar("Model", bound=OptionsModel)
@@ -194,17 +195,17 @@ def load_config(storage: Storage) -> JobConfig:
     try:
         raw = json.loads(data)
         json.dumps(raw, ensure_ascii=False).encode()  # half a surrogate pair is no text
-        repeated = list(_repeated_keys(json.loads(data, object_pairs_hook=tuple)))
+        found = list(_repeated_keys(json.loads(data, object_pairs_hook=tuple)))
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{storage.root}/{layout.CONFIG} is not JSON: {error}") from error
-    return parse_config(raw, repeated)
+    return parse_config(raw, [*found, *_misplaced(raw, storage.root)])
 
 
 def parse_config(raw: Any, found: Iterable[str] = ()) -> JobConfig:
     """A config.json's content → JobConfig.
 
     Args:
-        found: Mistakes that only its text shows.
+        found: Mistakes that only its text or its place shows.
 
     Raises:
         ConfigError: One line a mistake: path, value, expectation.
@@ -221,7 +222,7 @@ def parse_config(raw: Any, found: Iterable[str] = ()) -> JobConfig:
         mistakes += [*root.recommendations.clashes(), *_clashes(root.recommendations, known)]
     if mistakes or root is None:
         each = sorted(set(mistakes))
-        raise ConfigError("\n".join([f"{layout.CONFIG} has {len(each)} mistake(s):", *each]))
+        raise ConfigError("\n".join([f"{layout.CONFIG} has {len(each)} mistake(s):", *each]), each)
     return JobConfig(
         root.batch_inference_path,
         root.perform_delta_check,
@@ -306,6 +307,19 @@ def _repeated_keys(value: Any, path: str = "") -> Iterator[str]:
             yield f"{at}: stands {count} times, and only the last would count; keep one"
     for at, inner in below:
         yield from _repeated_keys(inner, at)
+
+
+def _misplaced(raw: Any, root: str) -> Iterator[str]:
+    """Folders that cannot be read from where the job folder lies.
+
+    Args:
+        root: Where that is.
+    """
+    settings = dict(_items(raw))
+    for above, name in (("", "batchInferencePath"), ("recommendations.", "excludeItems")):
+        address = dict(_items(settings.get("recommendations"))).get(name) if above else settings.get(name)
+        if isinstance(address, str) and (why := misplaced(address, root, f"{above}{name}")):
+            yield why
 
 
 def _placeholders(value: Any, path: str = "") -> Iterator[str]:

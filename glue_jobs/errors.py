@@ -10,7 +10,7 @@ SyncError
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # The exit code of a run that a guard held: no error, a question.
 HELD = 3
@@ -23,9 +23,17 @@ class SyncError(Exception):
 
 
 class ConfigError(SyncError):
-    """The settings of the job are wrong."""
+    """The settings of the job are wrong.
+
+    Attributes:
+        mistakes: One sentence each.
+    """
 
     exit_code = 2
+
+    def __init__(self, text: str, mistakes: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.mistakes = list(mistakes) or [text]
 
 
 class NoInputError(SyncError):

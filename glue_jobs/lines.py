@@ -151,17 +151,33 @@ def input_folder(address: str, job_folder: Storage, setting: str) -> Storage:
         setting: What to call it in an error.
 
     Raises:
-        ConfigError: It is relative to a job folder on S3, or leaves the job folder.
+        ConfigError: It leaves the job folder, or does not lie on S3 as that does.
     """
+    if why := misplaced(address, job_folder.root, setting):
+        raise ConfigError(why)
     if address.startswith("s3://") or Path(address).is_absolute():
         return open_storage(address)
-    if job_folder.root.startswith("s3://"):
-        raise ConfigError(f"{setting} is {address!r}; beside a job folder on S3 it should start with s3://")
+    below = address.rstrip("/")
+    return open_storage(f"{job_folder.root}/{below}") if below else job_folder
+
+
+def misplaced(address: str, root: str, setting: str) -> str:
+    """Why a folder that a setting names cannot be read from a job folder; empty where it can.
+
+    Args:
+        root: Where the job folder lies.
+    """
+    if address.startswith("s3://"):
+        return ""
+    if root.startswith("s3://"):
+        return f"{setting} is {address!r}; beside a job folder on S3 it should start with s3://"
     below = address.rstrip("/")
     try:
-        return open_storage(f"{job_folder.root}/{layout.check_key(below)}") if below else job_folder
+        if below and not Path(address).is_absolute():
+            layout.check_key(below)
     except layout.LayoutError as error:
-        raise ConfigError(f"{setting}: {error}") from error
+        return f"{setting}: {error}"
+    return ""
 
 
 def readable_files(storage: Storage, prefix: str, endings: tuple[str, ...]) -> list[Entry]:

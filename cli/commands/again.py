@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections import Counter
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -14,8 +15,9 @@ from cli.fate import FATE_NAMES
 from cli.options import Folder, NoColorOption, OutputOption, QuietOption, command
 from cli.redeliver import Again, find, send_again
 from cli.run import UsageError, any_folder, connectors_of, destination_of
+from connectors.base import Connector
 from connectors.contract.layout import JobFolder
-from connectors.contract.storage import open_storage
+from connectors.contract.storage import Storage, open_storage
 from connectors.http import Sender
 
 _WAITING, _LOST_SOME = 1, 5
@@ -45,7 +47,9 @@ def redeliver(
         raise UsageError(f"{job.root} has published nothing yet; run it first: recsync run {folder}")
     for one in found:
         _warn_of_repeats(job, one, voice)
-    outcomes = [Counter(one.fates) if dry_run else _sent(job, one, voice) for one in found]
+    sending = [] if dry_run else [one.manifest.connector for one in found if one.count]
+    to = {name: destination_of(name, os.environ) for name in sending}  # all of them, before anything is sent
+    outcomes = [Counter(one.fates) if dry_run else _sent(storage, one, to, voice) for one in found]
     runs = [_data(one, counts) for one, counts in zip(found, outcomes, strict=True)]
     for one, data in zip(found, runs, strict=True):
         what = "would be sent again" if dry_run else "sent again"
@@ -67,13 +71,12 @@ def _warn_of_repeats(job: JobFolder, again: Again, voice: Voice) -> None:
         voice.warn(f"{name}: {waiting} of these lines may still wait in the stack's queue, and arrive a second time")
 
 
-def _sent(job: JobFolder, again: Again, voice: Voice) -> Counter[str]:
+def _sent(storage: Storage, again: Again, to: Mapping[str, Connector], voice: Voice) -> Counter[str]:
     """Send a run's lines again, and say what the trouble is."""
     if not again.count:
         return Counter()
     name = again.manifest.connector
-    to, storage = destination_of(name, os.environ), open_storage(job.root)
-    counts, trouble = send_again(storage, again, to, Sender(), voice.stage)
+    counts, trouble = send_again(storage, again, to[name], Sender(), voice.stage)
     for one in dict.fromkeys(trouble):
         voice.warn(f"{name} run {again.manifest.run_id}: {one}")
     return counts

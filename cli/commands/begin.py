@@ -64,7 +64,8 @@ def doctor(
 ) -> None:
     """Look whether this machine, a job folder and its destinations are ready, and say what to do where they are not.
 
-    No destination is called. One object is written into the folder, swapped, and removed again.
+    No destination is called. One object is written into the folder, swapped, and removed again. Of a folder on S3
+    the stack has Spark, endpoints and keys, so here they are not looked for.
     """
     voice = Voice(output, quiet, no_color)
     found = list(_findings(folder, secret, queue))
@@ -101,13 +102,16 @@ def _findings(folder: str | None, secret: str | None, queue: str | None) -> Iter
     """Everything that is looked at, in order."""
     from cli import doctor as work
 
-    yield from work.of_machine(sys.version_info[:2], os.environ)
-    if folder is not None:
-        storage = open_storage(any_folder(folder).root)
+    job = any_folder(folder) if folder else None
+    runs_here = job is None or not job.is_on_s3
+    yield from work.of_machine(sys.version_info[:2], os.environ, runs_here=runs_here)
+    if job is not None:
+        storage = open_storage(job.root)
         yield from work.of_folder(storage)
         findings, config = work.of_config(storage)
         yield from findings
-        yield from (work.of_connector(name, os.environ) for name in (config.connectors if config else ()))
+        if config and runs_here:
+            yield from (work.of_connector(name, os.environ) for name in config.connectors)
     if secret is not None:
         yield work.of_secret(secret)
     if queue is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
+from itertools import chain
 from typing import Annotated
 
 import typer
@@ -24,8 +25,9 @@ from cli.options import (
 )
 from connectors.contract.held import Held
 from connectors.contract.layout import JobFolder
+from connectors.contract.manifest import RunManifest
 from connectors.contract.run_record import RunRecord
-from connectors.contract.storage import open_storage
+from connectors.contract.storage import Storage, open_storage
 from glue_jobs.approval import read_plan
 from glue_jobs.arguments import RunArguments
 
@@ -50,8 +52,9 @@ def validate(
     for warning in warnings:
         voice.warn(warning)
     voice.data({"mistakes": mistakes, "warnings": warnings})
+    for mistake in mistakes:
+        voice.fail(mistake)
     if mistakes:
-        voice.fail("\n".join(mistakes))
         raise typer.Exit(2)
     voice.stage("config.json is right")
     voice.next(f"recsync plan {shlex.quote(folder)}")
@@ -210,16 +213,15 @@ def deliver(
 
     Braze is found by BRAZE_REST_ENDPOINT and BRAZE_API_KEY, a webhook by WEBHOOK_URL and WEBHOOK_SECRET.
     """
-    voice = Voice(output, quiet, no_color)
-    job = work.any_folder(folder)
+    voice, job = Voice(output, quiet, no_color), work.any_folder(folder)
     work.check_deliverable(job)
-    names = work.connectors_of(job)
+    storage, names = open_storage(job.root), work.connectors_of(job)
     if not names:
         raise work.UsageError(f"{job.root} has published nothing yet; run it first: recsync run {folder}")
-    destinations = [work.destination_of(name, os.environ) for name in names]  # all of them, before anything is sent
-    deliveries = [one for to in destinations for one in work.deliver_job(job, to, voice)]
+    ours = _ours(storage, names, voice)
+    destinations = [work.destination_of(name, os.environ) for name in ours]  # all of them, before anything is sent
+    deliveries = [one for to in destinations for one in work.deliver_job(storage, ours[to.name], to, voice)]
     for one in deliveries:
-        voice.stage(f"{one.manifest.connector} run {one.manifest.run_id}: {one.skipped}") if one.skipped else None
         for trouble in dict.fromkeys(one.trouble):
             voice.warn(f"{one.manifest.connector} run {one.manifest.run_id}: {trouble}")
     counts = embedded.total(deliveries)
@@ -228,3 +230,14 @@ def deliver(
     voice.data(figures)
     voice.next(f"recsync {'deliver' if counts['waiting'] else 'status'} {shlex.quote(folder)}")
     raise typer.Exit(1 if counts["waiting"] else 5 if any(one.lost for one in deliveries) else 0)
+
+
+def _ours(storage: Storage, names: Sequence[str], voice: Voice) -> dict[str, list[tuple[str, RunManifest]]]:
+    """Each connector's published runs that are for us to deliver; the others are named."""
+    found: dict[str, list[tuple[str, RunManifest]]] = {}
+    for key, manifest in chain.from_iterable(embedded.published(storage, name) for name in names):
+        if manifest.acknowledge == "onWrite":
+            voice.stage(f"{manifest.connector} run {manifest.run_id}: {embedded.NOT_OURS}")
+        else:
+            found.setdefault(manifest.connector, []).append((key, manifest))
+    return found

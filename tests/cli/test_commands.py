@@ -48,6 +48,23 @@ def test_status_of_a_damaged_state_names_the_repair(recsync, job, folder):
     assert err.splitlines()[-1] == f"next: recsync run --full {folder}"
 
 
+def test_status_of_a_damaged_manifest_names_what_mends_it_and_no_command_that_does_not(recsync, job, folder):
+    job.storage.put(job.key, b"{")
+    _, _, err = recsync("status", folder)
+    assert "_manifest.json is damaged" in err
+    assert "remove it: the next run sends again what it told" in err
+    assert "next:" not in err
+
+
+def test_status_counts_whom_the_committed_run_left_alone_and_opens_no_snapshot(recsync, job, folder):
+    for entry in job.storage.list("output/braze/state/"):
+        job.storage.delete(entry.key) if entry.key.endswith(".parquet") else None
+    told = job.manifest.model_copy(update={"counts": {"records": 3, "resting": 2}})
+    job.storage.put(job.key, told.to_json().encode())
+    (braze,) = json.loads(recsync("status", folder, "--output", "json")[1])["connectors"]
+    assert (braze["resting"], braze["users"], braze["trouble"]) == (2, 3, "")
+
+
 def test_status_of_a_job_that_has_not_run_says_so(recsync, folder):
     folder.mkdir(parents=True)
     code, _, err = recsync("status", folder)
@@ -63,6 +80,13 @@ def test_runs_lists_the_newest_first(recsync, job, folder):
     assert told.index(NEXT) < told.index("stopped") < told.index(RUN) < told.index("committed")
     assert "usable" in told
     assert len(json.loads(recsync("runs", folder, "--limit", "1", "--output", "json")[1])["runs"]) == 1
+
+
+def test_runs_gives_a_reason_whole_however_narrow_the_terminal(recsync, job, folder):
+    reason = "no usable line: 5 read, 0 failed by the recommender, 5 unreadable; nothing was changed"
+    record = RunRecord(run_id=NEXT, job="demo", started_at=AT, finished_at=AT, exit_code=1, message=reason)
+    write_record(job.storage, layout.run_record(NEXT), record)
+    assert recsync("runs", folder)[1].splitlines()[-2:] == ["Why", f"  {NEXT}  {reason}"]
 
 
 def test_approve_without_a_terminal_needs_a_yes(recsync, job, folder):

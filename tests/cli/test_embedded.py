@@ -79,7 +79,7 @@ def test_all_parts_of_a_run_are_delivered(publish, deliver):
     assert braze.told == [["ann", "bob"], ["cleo"]]
     assert run.fates() == [Fate.DELIVERED] * 3
     assert (delivery.fates[Fate.DELIVERED], delivery.waiting, delivery.requests) == (3, 0, 2)
-    assert (delivery.trouble, delivery.skipped) == ([], "")
+    assert delivery.trouble == []
     assert [text.partition(",")[0] for text in said] == [
         "braze: delivering part 1 of 2",
         "braze: delivering part 2 of 2",
@@ -188,13 +188,6 @@ def test_a_refused_key_stops_at_once(publish, deliver, clock):
     assert (delivery.waiting, run.fates()) == (41, [Fate.OPEN] * 41)
 
 
-def test_a_run_that_someone_else_reads_is_left_alone(publish, deliver):
-    run = publish(["ann"], acknowledge="onWrite")
-    delivery, braze = deliver(run, all_well)
-    assert "onWrite" in delivery.skipped
-    assert (braze.told, delivery.waiting, delivery.fates) == ([], 0, {})
-
-
 def test_runs_are_found_oldest_first_and_other_objects_are_passed_over(publish, folder):
     second, first = publish(["ann"], version=2), publish(["ann"], version=1)
     first.storage.put("output/braze/state/_current.json", b"{}")
@@ -206,5 +199,5 @@ def test_runs_are_found_oldest_first_and_other_objects_are_passed_over(publish, 
 def test_the_figures_of_several_runs_add_up(publish):
     manifest = publish(["ann"]).manifest
     one = Delivery(manifest, {Fate.DELIVERED: 3, Fate.REJECTED: 2, Fate.OPEN: 1, Fate.SUPERSEDED: 4}, requests=5)
-    counts = total([one, one, Delivery(manifest, skipped="onWrite")])
+    counts = total([one, one, Delivery(manifest)])
     assert counts == {"records": 20, "delivered": 6, "rejected": 4, "superseded": 8, "waiting": 2, "requests": 10}

@@ -49,6 +49,8 @@ def test_an_editor_finds_the_schema_of_every_connector_there_is(recsync, tmp_pat
         (["etl_jobs/related_items/mine", "--type", "user_personalization"], "is the place of a related_items job"),
         (["shop", "--type", "related"], "there is no job type 'related'; there are: related_items, user_person"),
         (["s3://shop/etl_jobs/related_items/mine"], "init writes on this machine"),
+        (["~nobody-at-all/shop"], "~nobody-at-all/shop: Could not determine home directory"),
+        (["/proc/shop"], "/proc/shop/etl_jobs/user_personalization/first_job cannot be written: "),
     ],
 )
 def test_what_cannot_be_made_is_named_and_nothing_is_written(recsync, tmp_path, monkeypatch, words, said):

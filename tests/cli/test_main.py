@@ -251,13 +251,27 @@ def test_runs_are_delivered_oldest_first(recsync, publish, braze, folder):
     assert braze.account.profiles["ann"] == {"itemId": ["new"]}
 
 
-@pytest.mark.usefixtures("braze")
+@pytest.mark.usefixtures("no_braze")
 def test_a_run_that_someone_else_reads_is_left_alone_and_said_so(recsync, publish, folder):
-    publish(["ann"], acknowledge="onWrite")
+    published = publish(["ann"], acknowledge="onWrite")
     code, out, err = recsync("deliver", folder)
-    assert code == 0
+    assert (code, published.fates()) == (0, [Fate.OPEN])
     assert "someone else reads its files" in err
     assert figures_of(out)["records"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["runs", "--limit", "0", "x"], "Invalid value for '--limit'"),
+        (["status", "--output", "xml", "x"], "Invalid value for '--output'"),
+        (["explain", "x"], "Missing option '--user'"),
+        (["status"], "Missing argument 'JOB_FOLDER'"),
+    ],
+)
+def test_what_was_typed_wrong_is_named_with_its_option(recsync, words, said):
+    code, _, err = recsync(*words)
+    assert (code, err.startswith(f"error: {said}")) == (2, True), err
 
 
 @pytest.mark.usefixtures("no_braze")
@@ -282,9 +296,11 @@ def test_a_foreign_endpoint_is_refused_and_exits_2(recsync, publish, braze, fold
 
 @pytest.mark.usefixtures("braze")
 def test_output_of_a_destination_that_nobody_knows_exits_2(recsync, publish, folder):
-    publish(["ann"]).storage.put("output/brase/state/_current.json", b"{}")
+    published = publish(["ann"])
+    lost = published.manifest.model_copy(update={"connector": "brase"})
+    published.storage.put(layout.manifest("brase", lost.run_id), lost.to_json().encode())
     code, _, err = recsync("deliver", folder)
-    assert code == 2
+    assert (code, published.fates()) == (2, [Fate.OPEN])
     assert "did you mean 'braze'" in err
 
 

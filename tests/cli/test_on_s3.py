@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import boto3
 import pytest
-from committed import NEXT, RUN, held
+from committed import CONFIG, NEXT, RUN, held
 from deployed import FOLDER
 
 from connectors.contract import layout, s3_storage
@@ -28,6 +28,7 @@ def uploaded(job, stack, bucket):
     """The same folder on S3."""
 
     def upload():
+        job.storage.put("config.json", json.dumps(CONFIG | {"batchInferencePath": f"{FOLDER}/input/batch/"}).encode())
         for entry in job.storage.list():
             bucket.put_object(Key=f"{key_of(FOLDER)}/{entry.key}", Body=job.storage.get(entry.key).data)
         return FOLDER
@@ -40,9 +41,15 @@ def key_of(address):
 
 
 def told(answer, place):
-    """What was said, wherever the folder is: but for the queue, which only the stack has."""
+    """What was said, wherever the folder is: but for queue and enqueue, which only the stack has."""
     code, out, err = answer
-    err = "".join(line for line in err.splitlines(keepends=True) if "the stack's queue" not in line)
+    out, err = (
+        "".join(
+            line for line in text.splitlines(keepends=True) if not re.search("the stack's queue|parts enqueued", line)
+        )
+        for text in (out, err)
+    )
+    out = re.sub(" +|─+|━+", " ", out)  # a table is as wide as its longest line
     return code, out.replace(place, "HERE"), err.replace(place, "HERE").replace("recsync deliver", "recsync status")
 
 
@@ -71,6 +78,11 @@ def test_approve_publishes_what_was_held_and_the_stack_delivers_it(recsync, job,
 def test_what_waits_is_with_the_stack_so_nobody_is_sent_to_deliver_it(recsync, uploaded):
     uploaded()
     assert recsync("status", FOLDER)[2].splitlines()[-1] == f"next: recsync status {FOLDER}"
+
+
+def test_parts_that_the_stack_has_not_handed_over_are_counted(recsync, uploaded):
+    uploaded()
+    assert re.search(r"parts enqueued\W+0 of 1\b", recsync("status", FOLDER)[1])
 
 
 def test_what_may_come_twice_is_said_before_anything_is_sent(recsync, uploaded):

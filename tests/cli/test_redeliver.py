@@ -136,6 +136,18 @@ def test_dead_letters_that_could_not_be_sent_exit_1_and_not_as_if_they_had(recsy
 
 
 @pytest.mark.usefixtures("braze")
+def test_every_key_is_asked_for_before_anything_is_sent(recsync, publish, folder, monkeypatch):
+    run = publish(["ann"])
+    commit(run)
+    other = run.manifest.model_copy(update={"connector": "webhook"})
+    run.storage.put(layout.manifest("webhook", other.run_id), other.to_json().encode())
+    monkeypatch.delenv("WEBHOOK_SECRET", raising=False)
+    code, _, err = recsync("redeliver", folder, "--run", run.manifest.run_id)
+    assert (code, run.fates()) == (2, [Fate.OPEN])
+    assert "WEBHOOK_SECRET" in err
+
+
+@pytest.mark.usefixtures("braze")
 def test_a_run_that_someone_else_reads_is_left_alone(recsync, publish, folder):
     commit(publish(["ann"], acknowledge="onWrite"))
     code, run = redelivered(recsync, folder)

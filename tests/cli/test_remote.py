@@ -127,7 +127,7 @@ def test_a_run_that_committed_is_delivered_by_the_stack_so_its_status_comes_next
     stack.ends = leaves(record())
     code, out, err = recsync("run", "--full", "--output", "json", FOLDER)
     (run_id,) = run_ids(open_storage(FOLDER))
-    shown = {"run_id": run_id, "connector": "braze", "version": 1, "counts": COUNTS, "manifest": MANIFEST}
+    shown = {"runId": run_id, "connector": "braze", "version": 1, "counts": COUNTS, "manifest": MANIFEST}
     assert (code, json.loads(out)) == (0, {"runs": [shown], "held": [], "stopped": {}})
     assert given(stack) == {"--RUN_FULL": "true"}
     assert err.splitlines()[-1] == f"next: recsync status {FOLDER}"
@@ -484,4 +484,4 @@ NOBODY = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/none", "AWS_
 
 def test_the_record_says_all_that_a_result_does():
     ended = record()
-    assert show.ended_data(ended, [])["runs"][0].keys() == {"connector", "run_id", "version", "counts", "manifest"}
+    assert show.ended_data(ended, [])["runs"][0].keys() == {"connector", "runId", "version", "counts", "manifest"}

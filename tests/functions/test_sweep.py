@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,7 +15,7 @@ from connectors.contract.s3_storage import S3Storage
 from connectors.contract.storage import open_storage
 from functions import enqueue, retention, sweep
 from functions.enqueue import Marker
-from functions.start_sync import PATIENCE, Started
+from functions.start_sync import PATIENCE, Started, StartError
 
 JOB = "user_personalization/demo"
 BATCH = "batch_for-you_2026_11_20_03_00_00"
@@ -155,6 +156,44 @@ def test_f22_a_batch_whose_event_got_lost_is_started_once(look, folder):
 def test_a_batch_that_its_event_started_is_not_started_again(look, write):
     write(layout.started(BATCH), {"batch": BATCH, "at": "2026-11-20T04:00:00Z", "glueRun": "jr_9"})
     assert look(16).started == {}
+
+
+TICK, LATER = layout.started("scheduled-20261121T050000Z"), layout.started("by-hand-1")
+
+
+def refused(at: str = "2026-11-21T05:00:00Z", why: str = "ConcurrentRunsExceededException") -> dict[str, str]:
+    return {"batch": "scheduled-20261121T050000Z", "at": at, "refused": why}
+
+
+def test_a_start_by_the_clock_that_glue_refused_is_tried_again_until_it_is_started(look, write, folder):
+    write(TICK, refused())
+    assert look(0, starts_missed=False).started == {JOB: "jr_1"}
+    assert Started.model_validate_json(LocalStorage(folder).get(TICK).data).glue_run == "jr_1"
+    assert look(15, starts_missed=False).started == {}
+
+
+def test_a_start_that_glue_refuses_again_is_told_and_stays_marked(folder, write, scripted_queue):
+    def refuse(one: JobFolder) -> str:
+        raise StartError(f"{one.job}: no such job")
+
+    write(TICK, refused())
+    folders = [JobFolder.parse(str(folder))]
+    found = sweep.sweep(folders, open_storage, scripted_queue(), refuse, datetime.now(UTC), starts_missed=False)
+    assert found.failed == {JOB: f"StartError: {JOB}: no such job"}
+    assert Started.model_validate_json(LocalStorage(folder).get(TICK).data).refused == f"{JOB}: no such job"
+
+
+def test_a_start_that_died_is_tried_again_and_one_under_way_is_left_alone(look, write):
+    write(TICK, refused(datetime.now(UTC).isoformat(), ""))
+    assert look(14, starts_missed=False).started == {}
+    assert look(16, starts_missed=False).started == {JOB: "jr_1"}
+
+
+def test_what_a_later_start_has_made_needless_is_not_tried_again(look, write, folder):
+    write(TICK, refused())
+    os.utime(folder / TICK, (0, 0))
+    write(LATER, {"batch": "by-hand-1", "at": "2026-11-21T09:00:00Z", "glueRun": "jr_9"})
+    assert look(0, starts_missed=False).started == {}
 
 
 def test_a_batch_that_a_later_run_has_read_is_not_missed(look, publish, commit):

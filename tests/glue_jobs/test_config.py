@@ -291,6 +291,28 @@ def test_a_key_that_stands_twice_is_named_with_its_path_beside_the_other_mistake
     ]
 
 
+class OnS3(LocalStorage):
+    root = "s3://shop/etl_jobs/user_personalization/for_you"
+
+
+@pytest.mark.parametrize("address", ["input/batch/", "/data/batch/", "../batch/"])
+def test_folders_that_a_job_on_s3_cannot_read_are_mistakes_like_others(tmp_path, address):
+    on_s3 = OnS3(tmp_path)
+    on_s3.put("config.json", json.dumps(with_rules(excludeItems=address) | {"batchInferencePath": address}).encode())
+    with pytest.raises(ConfigError) as caught:
+        load_config(on_s3)
+    assert caught.value.mistakes == [
+        f"batchInferencePath is '{address}'; beside a job folder on S3 it should start with s3://",
+        f"recommendations.excludeItems is '{address}'; beside a job folder on S3 it should start with s3://",
+    ]
+
+
+def test_a_folder_outside_of_a_job_on_this_machine_is_a_mistake(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(CURRENT | {"batchInferencePath": "in/../../x"}))
+    with pytest.raises(ConfigError, match=r"batchInferencePath: .*\.\."):
+        load_config(LocalStorage(tmp_path))
+
+
 def test_what_a_repeated_key_hides_is_looked_through_too(tmp_path):
     hidden = '"guards": {"allowEmpty": true, "allowEmpty": true}, "guards": {}'
     (tmp_path / "config.json").write_text(f"{json.dumps(CURRENT)[:-1]}, {hidden}}}")
