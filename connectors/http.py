@@ -12,17 +12,20 @@ from __future__ import annotations
 
 import http.client
 import io
+import logging
 import queue
 import socket
 import threading
 import time
+from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from connectors.base import Reply, Request
 
@@ -32,6 +35,9 @@ READ_TIMEOUT_S = 14.0
 TOTAL_TIMEOUT_S = 20.0
 # An answer says something about at most one request's records; what is longer is not one of theirs.
 MAX_REPLY_BYTES = 1_000_000
+
+# It logs addresses, and that of a webhook is a key.
+logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 # Until when the call of this thread has to be over, by the monotonic clock.
 _call = threading.local()
@@ -88,6 +94,7 @@ class Sender:
         except queue.Empty:
             session = _Session()
             session.trust_env = False
+            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
             session.mount("http://", _Adapter())
             session.mount("https://", _Adapter())
             return session
@@ -95,10 +102,12 @@ class Sender:
 
 def _failure(error: Exception) -> str:
     """Why there is no reply, as a short name. `NotConnected` and `ConnectTimeout`: nothing can have arrived."""
-    if _left_s() <= 0:
-        return "TotalTimeout"
     reason = getattr(error.args[0], "reason", None) if error.args else None
-    return "NotConnected" if isinstance(reason, NewConnectionError) else type(error).__name__
+    if isinstance(reason, NewConnectionError):
+        return "NotConnected"
+    if isinstance(error, requests.ConnectTimeout):
+        return "ConnectTimeout"
+    return "TotalTimeout" if _left_s() <= 0 else type(error).__name__
 
 
 def _left_s() -> float:
@@ -139,13 +148,35 @@ class _Response(http.client.HTTPResponse):
         super().__init__(sock, *arguments, **named)
         self.fp: io.BufferedReader = io.BufferedReader(_Timed(self.fp.detach(), sock))
 
+    def begin(self) -> None:
+        """Read the head of the answer. http.client takes an interim one for it, and the next call would read ours."""
+        super().begin()
+        while self.status < HTTPStatus.OK and self.status != HTTPStatus.SWITCHING_PROTOCOLS:
+            self.headers = self.msg = None  # type: ignore[assignment] # as before it has begun
+            super().begin()
+
 
 class _HttpConnection(HTTPConnection):
     response_class = _Response
 
+    def connect(self) -> None:
+        super().connect()
+        _check_time(self)
+
 
 class _HttpsConnection(HTTPSConnection):
     response_class = _Response
+
+    def connect(self) -> None:
+        super().connect()
+        _check_time(self)
+
+
+def _check_time(connection: HTTPConnection) -> None:
+    """Send nothing when the call's time went by: each address of a name may take as long as connecting may."""
+    if _left_s() <= 0:
+        connection.close()
+        raise ConnectTimeoutError(connection, "connecting took all of the call's time")
 
 
 class _HttpPool(HTTPConnectionPool):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import socket
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -166,6 +168,21 @@ def test_no_status_is_an_exception(server, send, status):
     assert send(request_to(server.url)) == Reply(status, {"content-length": "18"}, b"<html>prose</html>")
 
 
+@pytest.mark.parametrize("interim", [b"100 Continue", b"102 Processing", b"103 Early Hints\r\nLink: </x>; rel=preload"])
+def test_an_interim_answer_is_none_and_the_next_call_hears_its_own(server, send, interim):
+    server.answer = raw(b"HTTP/1.1 %b\r\n\r\nHTTP/1.1 422 No\r\nContent-Length: 0\r\n\r\n" % interim, is_last=False)
+    first = send(request_to(server.url))
+    server.answer = whole(201)
+    assert [first.status, send(request_to(server.url)).status] == [422, 201]
+
+
+def test_an_answer_that_takes_the_connection_for_something_else_ends_it(server, send):
+    server.answer = raw(b"HTTP/1.1 101 Switching Protocols\r\n\r\nHTTP/1.1 201 Not ours\r\n\r\n", is_last=False)
+    first = send(request_to(server.url))
+    server.answer = whole(200)
+    assert [first.status, send(request_to(server.url)).status] == [101, 200]
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_f51_a_redirect_is_not_followed(server, other, send, status):
     server.answer = whole(status, b"", Location=other.url)
@@ -314,6 +331,32 @@ def test_a_netrc_file_is_ignored(server, send, monkeypatch, tmp_path, headers, a
     monkeypatch.setenv("HOME", str(tmp_path))
     send(request_to(server.url, headers=headers))
     assert server.heard[0].headers.get("authorization") == arrived
+
+
+def test_cookies_are_not_kept(server, send):
+    server.answer = whole(201, Set_Cookie="id=1")
+    for _ in range(2):
+        send(request_to(server.url))
+    assert "cookie" not in server.heard[1].headers
+
+
+def test_nothing_is_sent_by_a_call_whose_time_went_by_while_it_connected(server, monkeypatch):
+    connect = socket.socket.connect
+
+    def slowly(self: socket.socket, address: object) -> None:
+        time.sleep(0.05)
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", slowly)
+    reply = Sender(total_timeout_s=0.02)(request_to(server.url))
+    assert (reply.status, reply.failure, server.heard) == (0, "ConnectTimeout", [])
+
+
+def test_an_address_that_is_a_key_is_not_logged_by_whoever_cannot_read_the_answer(server, send, caplog):
+    server.answer = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nthis line is no header\r\nX-Other: 1\r\n\r\n")
+    with caplog.at_level(logging.DEBUG):
+        send(request_to(f"{server.url}/canary?token=canary"))
+    assert "canary" not in caplog.text
 
 
 def test_many_threads_may_share_a_sender(server):
