@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
 from typing import Protocol
@@ -16,7 +17,7 @@ from connectors.contract import layout
 from connectors.contract.documents import find_document, read_document
 from connectors.contract.manifest import Message, Pointer, RunManifest
 from connectors.contract.receipts import Fate, Ledger, Receipt, read_ledger, write_receipts
-from connectors.contract.storage import NotFoundError, Storage
+from connectors.contract.storage import NotFoundError, Storage, StorageError
 from connectors.contract.wire import NewerFormatError
 from functions.settling import receipt_of_all
 
@@ -41,33 +42,45 @@ class Accounted:
     Attributes:
         removed: Messages that a newer run made pointless.
         receipted: Messages that stay, whose lines are known to be dead-lettered from now on.
+        failed: Run, by its manifest's address → why its messages could not be accounted for.
     """
 
     removed: int = 0
     receipted: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def but_for(self, address: str) -> Iterator[None]:
+        """Go on after trouble with a run, and keep it."""
+        try:
+            yield
+        except (StorageError, NewerFormatError) as error:
+            self.failed[address] = str(error)
 
 
 def account_for(queue: DeadLetterQueue, open_folder: Callable[[str], Storage], now: datetime) -> Accounted:
     """Leave receipts for the dead letters of a connector, and remove those that are pointless.
 
     Pointless is one of a run whose users were all told something newer since. One that cannot be read stays: a person
-    should look at it.
+    should look at it. So do those of a run that cannot be, and keep no other's from being accounted for.
     """
     settled = functools.cache(functools.partial(settled_version, open_folder))
     run_of = functools.cache(functools.partial(_run_of, open_folder))
     accounted, left = Accounted(), defaultdict[str, list[Message]](list)
     for handle, message in _readable(queue):
         folder, _ = layout.split_manifest_uri(message.manifest)
-        if message.version < settled(folder.root, message.connector):
+        with accounted.but_for(message.manifest):
+            if message.version >= settled(folder.root, message.connector):
+                left[message.manifest].append(message.model_copy(update={"lines": []}))  # a thousand fill the memory
+                continue
             if run := run_of(message.manifest):
                 write_receipts(*run, [receipt_of_all(message, "superseded", now)])
             queue.delete(handle)
             accounted.removed += 1
-        else:
-            left[message.manifest].append(message.model_copy(update={"lines": []}))  # a thousand fill the memory
     for address, messages in left.items():
-        if run := run_of(address):
-            accounted.receipted += _say_dead_lettered(*run, messages, now)
+        with accounted.but_for(address):
+            if run := run_of(address):
+                accounted.receipted += _say_dead_lettered(*run, messages, now)
     return accounted
 
 
@@ -82,18 +95,19 @@ def _readable(queue: DeadLetterQueue) -> Iterator[tuple[str, Message]]:
                 layout.split_manifest_uri(message.manifest)
             except (ValidationError, NewerFormatError, layout.LayoutError):
                 continue
-            yield handle, message
+            if message.first_line <= message.last_line:
+                yield handle, message
 
 
 def settled_version(open_folder: Callable[[str], Storage], root: str, connector: str) -> int:
-    """The version of a connector's newest run, once every line of it is settled; else 0."""
+    """The version of a connector's newest run, once every line of it is settled or someone else's; else 0."""
     storage = open_folder(root)
     try:
         pointer = read_document(storage, layout.pointer(connector), Pointer)
         manifest = read_document(storage, pointer.manifest, RunManifest)
     except NotFoundError:
         return 0
-    is_settled = manifest.acknowledge == "onDelivery" and not read_ledger(storage, manifest).counts()[Fate.OPEN]
+    is_settled = manifest.acknowledge == "onWrite" or not read_ledger(storage, manifest).counts()[Fate.OPEN]
     return manifest.version if is_settled else 0
 
 

@@ -12,10 +12,10 @@ from connectors.contract.storage import Storage
 
 
 class Newest:
-    """The version of a connector's newest published run that replaces older ones; read anew after `max_age_s`.
+    """The version of a connector's newest published run, which replaces older ones; read anew after `max_age_s`.
 
-    A commit that was never published replaces nothing; what was published before it still does. A run that
-    someone else reads does not hold the users an older one still owes, so it replaces nothing either.
+    A commit that was never published replaces nothing; what was published before it still does. A run that someone
+    else reads replaces older ones too: it holds the users that they still owe.
     """
 
     def __init__(self, max_age_s: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -36,7 +36,7 @@ class Newest:
 
 def _published_version(storage: Storage, connector: str) -> int:
     _, manifest = newest_published(storage, connector)
-    return manifest.version if manifest and manifest.acknowledge == "onDelivery" else 0
+    return manifest.version if manifest else 0
 
 
 def newest_published(storage: Storage, connector: str) -> tuple[str, RunManifest | None]:

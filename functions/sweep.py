@@ -22,14 +22,14 @@ from connectors.contract.layout import JobFolder
 from connectors.contract.manifest import Pointer
 from connectors.contract.storage import Storage, at_once
 from functions import retention
-from functions.dead_letters import account_for
+from functions.dead_letters import Accounted, account_for
 from functions.enqueue import Marker, Queue
 from functions.newest import newest_published
 from functions.start_sync import PATIENCE, OpenFolder, Started, StartRun, batch_path, job_folders, start_once
 
 
 class SweepError(Exception):
-    """Some job folders could not be looked at; all others were."""
+    """Some job folders or dead letters could not be looked at; all others were."""
 
 
 @dataclass
@@ -176,21 +176,37 @@ def _heal(folders: Sequence[JobFolder], now: datetime) -> dict[str, Any]:
 
     queue = aws.SqsQueue(settings.required("WORK_QUEUE_URL"))
     found = sweep(folders, open_storage, queue, aws.start_run, now, starts_missed=settings.starts_missed())
-    dead = {
-        name: account_for(aws.DeadLetters(url), open_storage, now)
-        for name in registry.names()
-        if (url := settings.dead_letter_queue_url(name))
-    }
     for connector in found.not_enqueued:
         aws.count("PublishedNotEnqueued", found.not_enqueued[connector], connector)
         aws.count("HeldRuns", found.held[connector], connector)
     for job, hours in found.batch_age_hours.items():
         aws.count("BatchAgeHours", hours, job=job)
+    dead = _dead_letters(now, found.failed)
     removed = {name: accounted.removed for name, accounted in dead.items()}
     receipted = {name: accounted.receipted for name, accounted in dead.items()}
     aws.log("swept", folders=len(folders), started=found.started, dead_removed=removed, dead_receipted=receipted)
     _raise_if_any(found.failed)
     return {"notEnqueued": found.not_enqueued.total(), "started": found.started, "deadLettersRemoved": removed}
+
+
+def _dead_letters(now: datetime, failed: dict[str, str]) -> dict[str, Accounted]:
+    """What was done about the dead letters of each connector.
+
+    Args:
+        failed: Is told what could not be done.
+    """
+    from connectors.contract.storage import open_storage
+    from functions import aws, settings
+
+    found: dict[str, Accounted] = {}
+    for name in registry.names():
+        url = settings.dead_letter_queue_url(name)
+        try:
+            found |= {name: account_for(aws.DeadLetters(url), open_storage, now)} if url else {}
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told for this connector
+            failed[f"dead letters of {name}"] = f"{type(error).__name__}: {error}"
+    failed |= {address: why for accounted in found.values() for address, why in accounted.failed.items()}
+    return found
 
 
 def _prune(folders: Sequence[JobFolder], now: datetime) -> dict[str, Any]:

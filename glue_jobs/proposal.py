@@ -104,7 +104,6 @@ def tell_plan(run: JobRun, connector: str, committed: Committed) -> TellPlan:
         StateError: What became of the committed run cannot be read.
     """
     options, was = run.config.connectors[connector], committed.pointer
-    waits, nobody = options.acknowledge == "onDelivery", Unacknowledged(committed.version)
     policy = options.change_policy
     return TellPlan(
         version=committed.version + 1,
@@ -113,12 +112,19 @@ def tell_plan(run: JobRun, connector: str, committed: Committed) -> TellPlan:
         policy=policy.comparison(),
         rules=Rules(run.config.checks_delta(connector), options.on_user_removed == "clear", policy.refresh_after_days),
         lists=rules_of(run.config.recommendations),
-        unacknowledged=nobody if run.is_full else state.unacknowledged(run.storage, committed, waits=waits),
+        unacknowledged=_unacknowledged(run, committed),
         previous_settings=bytes.fromhex(was.settings) if was else b"",
         previous_policy=ChangePolicy(compare=was.compare, k=was.compare_first) if was else None,
         holdout=run.config.recommendations.holdout,
         is_full=run.is_full,
     )
+
+
+def _unacknowledged(run: JobRun, committed: Committed) -> Unacknowledged:
+    """Who was not confirmed; a full run does not ask, as it sends everyone."""
+    if run.is_full:
+        return Unacknowledged(committed.version)
+    return state.unacknowledged(run.storage, committed)
 
 
 def propose(

@@ -154,21 +154,19 @@ def newest_published(storage: Storage, committed: Committed) -> str:
     return committed.pointer.manifest if was_published else committed.pointer.previous
 
 
-def unacknowledged(storage: Storage, committed: Committed, *, waits: bool = True) -> Unacknowledged:
+def unacknowledged(storage: Storage, committed: Committed) -> Unacknowledged:
     """Who of the committed version was not confirmed by a receipt.
 
     A commit whose manifest is missing was never told to anyone; one whose files someone else reads was told to all.
+    Its own word counts, not today's: what it was to deliver is still owed when deliveries pass into other hands.
     Whom the destination refused, receipts name; for all others their parts are opened, to learn whose lines they are.
-
-    Args:
-        waits: Whether receipts are asked for; else what was published was told to all.
     """
     if committed.pointer is None:
         return Unacknowledged()
     manifest = read_manifest(storage, committed.pointer.manifest)
     if manifest is None:
         return Unacknowledged(committed.version, everyone=True)
-    if manifest.acknowledge == "onWrite" or not waits:
+    if manifest.acknowledge == "onWrite":
         return Unacknowledged(committed.version)
     ledger = read_ledger(storage, manifest)
     counts = ledger.counts()

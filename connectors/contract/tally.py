@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from connectors.contract.aliases import alias
 from connectors.contract.manifest import RunManifest
@@ -66,13 +67,31 @@ def read_tally(storage: Storage, manifest: RunManifest, key: bytes) -> Tally:
     return Tally(ledger.counts(), codes.refusals(ledger))
 
 
-def masked(reason: str, user_id: str) -> str:
-    """A destination's prose without the values it may quote: the user, texts in quotes, addresses, long numbers."""
+def masked(reason: str, user_ids: Iterable[str]) -> str:
+    """A destination's prose without the values it may quote: users, texts in quotes, addresses, long numbers.
+
+    Args:
+        user_ids: Whom it may be about.
+    """
     if reason.endswith("…"):  # it was cut, perhaps within a value
         reason = f"{reason.rpartition(' ')[0]} …"
-    name = re.escape(user_id)
-    whole = name if len(user_id) >= _SHORT_ID else rf"(?<!\w){name}(?!\w)"
-    return _VALUES.sub("…", re.sub(whole, "…", reason))
+    for user_id in user_ids:
+        name = re.escape(user_id)
+        whole = name if len(user_id) >= _SHORT_ID else rf"(?<!\w){name}(?!\w)"
+        reason = re.sub(whole, "…", reason)
+    return _VALUES.sub("…", reason)
+
+
+class _Example(NamedTuple):
+    """A rejected line.
+
+    Attributes:
+        told_so: Everyone of its message of whom the same was said: it may be about any of them.
+    """
+
+    file: str
+    rejection: Rejection
+    told_so: Sequence[str]
 
 
 @dataclass
@@ -81,20 +100,22 @@ class _Codes:
 
     key: bytes
     by_line: dict[str, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))
-    examples: dict[str, list[tuple[str, Rejection]]] = field(default_factory=lambda: defaultdict(list))
+    examples: dict[str, list[_Example]] = field(default_factory=lambda: defaultdict(list))
 
     def noted(self, receipts: Iterable[Receipt]) -> Iterator[Receipt]:
         """The same receipts; what they reject is noted on the way."""
         for receipt in receipts:
             for rejection in receipt.rejected:
-                self._note(receipt.file, rejection)
+                self._note(receipt, rejection)
             yield receipt
 
-    def _note(self, file: str, rejection: Rejection) -> None:
-        is_known = rejection.line in self.by_line[file]
-        self.by_line[file][rejection.line] = rejection.code
+    def _note(self, receipt: Receipt, rejection: Rejection) -> None:
+        codes = self.by_line[receipt.file]
+        is_known = rejection.line in codes
+        codes[rejection.line] = rejection.code
         if not is_known and len(self.examples[rejection.code]) < _EXAMPLES:
-            self.examples[rejection.code].append((file, rejection))
+            told_so = [one.user_id for one in receipt.rejected if one.reason == rejection.reason]
+            self.examples[rejection.code].append(_Example(receipt.file, rejection, told_so))
 
     def refusals(self, ledger: Ledger) -> list[Refusal]:
         """What is rejected in the end: a line that was delivered by another call does not count."""
@@ -109,9 +130,9 @@ class _Codes:
         return [self._refusal(code, records, ledger) for code, records in found.most_common()]
 
     def _refusal(self, code: str, records: int, ledger: Ledger) -> Refusal:
-        found = [one for file, one in self.examples.get(code, ()) if _is_rejected(ledger, file, one.line)]
-        users = list(dict.fromkeys(alias(self.key, one.user_id) for one in found))
-        return Refusal(code, records, users, masked(found[0].reason, found[0].user_id) if found else "")
+        found = [one for one in self.examples.get(code, ()) if _is_rejected(ledger, one.file, one.rejection.line)]
+        users = list(dict.fromkeys(alias(self.key, one.rejection.user_id) for one in found))
+        return Refusal(code, records, users, masked(found[0].rejection.reason, found[0].told_so) if found else "")
 
 
 def _is_rejected(ledger: Ledger, file: str, line: int) -> bool:

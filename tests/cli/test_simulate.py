@@ -70,9 +70,7 @@ class BrokenRules:
 
     @staticmethod
     def everyone_counts_as_told(patch):
-        patch.setattr(
-            state, "unacknowledged", lambda storage, committed, waits: state.Unacknowledged(committed.version)
-        )
+        patch.setattr(state, "unacknowledged", lambda storage, committed: state.Unacknowledged(committed.version))
 
     @staticmethod
     def runs_commit_without_looking(patch):

@@ -90,11 +90,26 @@ def test_one_of_the_newest_run_itself_stays(old, newer):
     assert account_for(Queue(message_of(newer)), open_storage, NOW).removed == 0
 
 
-def test_a_run_that_someone_else_reads_makes_nothing_pointless(old, publish, commit):
-    newer = publish([ANN], run_id=NEWER, version=2, acknowledge="onWrite")
-    commit(newer)
-    settle(newer)
-    assert account_for(Queue(message_of(old)), open_storage, NOW).removed == 0
+def test_a_run_that_someone_else_reads_makes_them_pointless_as_well(old, publish, commit):
+    commit(publish([ANN], run_id=NEWER, version=2, acknowledge="onWrite"))
+    assert account_for(Queue(message_of(old)), open_storage, NOW).removed == 1
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"formatVersion": 99}'])
+def test_those_of_a_run_that_cannot_be_read_keep_no_others_from_being_accounted_for(old, publish, content):
+    lost = publish([ANN], run_id=NEWER)
+    lost.storage.delete(lost.key)
+    lost.storage.put(lost.key, content)
+    found = account_for(Queue(message_of(lost), message_of(old)), open_storage, NOW)
+    assert (found.receipted, list(found.failed)) == (1, [lost.address])
+    assert old.fates() == [Fate.DEAD_LETTERED] * 2
+
+
+def test_one_whose_range_runs_backwards_stays_for_a_person(old):
+    message = Message.model_validate_json(message_of(old)).model_copy(update={"first_line": 1, "last_line": 0})
+    queue = Queue(message.to_json(), message_of(old))
+    assert account_for(queue, open_storage, NOW).receipted == 1
+    assert len(queue.left) == 2
 
 
 @pytest.mark.parametrize("body", ["no json", "{}", '{"formatVersion": 99}'])

@@ -265,6 +265,18 @@ def test_dead_letters_are_read_through(account, published):
     assert attributes["Attributes"]["ApproximateNumberOfMessagesNotVisible"] == "1"
 
 
+def test_a_dead_letter_that_cannot_be_accounted_for_is_an_error_after_all_else_was_done(account, published, capsys):
+    other = published.manifest.model_copy(update={"run_id": "20261122T040000Z-000001"})
+    key = layout.manifest("braze", other.run_id)
+    published.storage.put(key, b"{")
+    lines = {"from": 0, "to": 0, "lines": [ANN]}
+    message = {"connector": "braze", "manifest": f"{published.storage.root}/{key}", "version": 1, "file": "x", **lines}
+    account.sqs.send_message(QueueUrl=account.url("braze-dead"), MessageBody=json.dumps(message))
+    with pytest.raises(sweep.SweepError, match=r"_manifest\.json is damaged"):
+        sweep.lambda_handler(in_minutes(16), None)
+    assert metrics(capsys.readouterr().out)["PublishedNotEnqueued"] == [1.0]
+
+
 def test_old_runs_are_pruned_by_the_retention_of_the_stack(account, published, monkeypatch):
     storage = published.storage
     old = layout.receipts("braze", "20200101T000000Z-000001") + "a.jsonl"

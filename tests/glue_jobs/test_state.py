@@ -33,7 +33,7 @@ def storage(tmp_path):
     return LocalStorage(tmp_path)
 
 
-def publish(storage, *parts):
+def publish(storage, *parts, acknowledge="onDelivery"):
     """A committed and published run whose parts hold these users."""
     files = []
     for number, users in enumerate(parts):
@@ -46,7 +46,7 @@ def publish(storage, *parts):
         run_id=RUN,
         connector="braze",
         version=1,
-        acknowledge="onDelivery",
+        acknowledge=acknowledge,
         options={},
         records_per_request=75,
         counts={},
@@ -181,6 +181,12 @@ def test_whom_receipts_do_not_name_is_looked_up_in_his_part(storage):
     write_receipts(storage, manifest, [settled(file, 0, 0), too_large, settled(file, 2, 2, [(2, "cid")])])
     found = state.unacknowledged(storage, state.read_pointer(storage, "braze"))
     assert (found.users, found.rejected) == ({"bob", "cid"}, {"bob", "cid"})
+
+
+@pytest.mark.parametrize(("acknowledge", "is_owed"), [("onDelivery", True), ("onWrite", False)])
+def test_what_a_run_was_to_deliver_stays_owed_whoever_delivers_the_next(storage, acknowledge, is_owed):
+    publish(storage, ["ann"], acknowledge=acknowledge)
+    assert state.unacknowledged(storage, state.read_pointer(storage, "braze")).holds("ann", 1) is is_owed
 
 
 def test_a_manifest_is_written_once(storage):

@@ -347,8 +347,7 @@ class Model:
         Under a new policy the product knows what he was told only where the last run's items still say it, and
         nothing of what the former policy never looked at.
         """
-        is_written = not day.waits_for_receipts and row.sent_in == self.version
-        is_known = (row.is_known or is_written) and not day.is_full
+        is_known = row.is_known and not day.is_full
         is_new_policy = self.last is not None and self.last.policy != day.policy
         is_proven = self._is_what_last_run_knew(row) and not self._looks_further(day)
         is_unclear = row.is_unclear or (is_new_policy and not is_proven)
