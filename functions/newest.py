@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from connectors.contract import layout
 from connectors.contract.documents import find_document
@@ -35,14 +35,12 @@ class Newest:
 
 
 def _published_version(storage: Storage, connector: str) -> int:
-    _, manifest = newest_published(storage, connector)
-    return manifest.version if manifest else 0
+    return next((manifest.version for _, manifest in newest_published(storage, connector)), 0)
 
 
-def newest_published(storage: Storage, connector: str) -> tuple[str, RunManifest | None]:
-    """The newest published run, as (key of its manifest, manifest): the committed one, or the one before it."""
+def newest_published(storage: Storage, connector: str) -> Iterator[tuple[str, RunManifest]]:
+    """The newest published runs, as (key of the manifest, manifest): the committed one, and the one before it."""
     pointer = find_document(storage, layout.pointer(connector), Pointer)
     for key in (pointer.manifest, pointer.previous) if pointer else ():
         if key and (manifest := find_document(storage, key, RunManifest)):
-            return key, manifest
-    return "", None
+            yield key, manifest

@@ -19,7 +19,7 @@ from connectors.contract import layout
 from connectors.contract.batches import Batch, newest_batch
 from connectors.contract.documents import find_document
 from connectors.contract.layout import JobFolder
-from connectors.contract.manifest import Pointer
+from connectors.contract.manifest import Pointer, RunManifest
 from connectors.contract.storage import Storage, at_once
 from functions import retention
 from functions.dead_letters import Accounted, account_for
@@ -76,21 +76,23 @@ def sweep(
 
 def _heal_publishes(storage: Storage, work_queue: Queue, now: datetime, findings: Findings) -> None:
     for connector in storage.folders("output/"):
-        late = late_manifest(storage, connector, now)
-        findings.not_enqueued[connector] += late is not None
-        if late is not None and work_queue.send([event_of(f"{storage.root}/{late}")]):
-            raise SweepError(f"the work queue refused {late}")
+        late = [key for key, manifest in newest_published(storage, connector) if _is_late(storage, key, manifest, now)]
+        findings.not_enqueued[connector] += len(late)
+        if late and work_queue.send([event_of(f"{storage.root}/{key}") for key in late]):
+            raise SweepError(f"the work queue refused {' or '.join(late)}")
         waiting = storage.list(layout.held_folder(connector))
         findings.held[connector] += sum(1 for _ in waiting)
 
 
-def late_manifest(storage: Storage, connector: str, now: datetime) -> str | None:
-    """The manifest of the newest run, when it was published long enough ago and some part was never handed over."""
-    key, manifest = newest_published(storage, connector)
-    if manifest is None or manifest.acknowledge == "onWrite" or now - _written_at(storage, key) < PATIENCE:
-        return None
-    parts = (layout.enqueued(connector, manifest.run_id, file.key) for file in manifest.files)
-    return None if all(at_once(functools.partial(_is_done, storage), parts)) else key
+def _is_late(storage: Storage, key: str, manifest: RunManifest, now: datetime) -> bool:
+    """Whether a run was published long enough ago and some part was never handed over.
+
+    One that was replaced meanwhile is none the less: deliver says of its records that they were.
+    """
+    if manifest.acknowledge == "onWrite" or now - _written_at(storage, key) < PATIENCE:
+        return False
+    parts = (layout.enqueued(manifest.connector, manifest.run_id, file.key) for file in manifest.files)
+    return not all(at_once(functools.partial(_is_done, storage), parts))
 
 
 def event_of(address: str) -> str:

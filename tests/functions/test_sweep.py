@@ -82,6 +82,17 @@ def test_the_run_published_before_it_is_still_handed_over(publish, write, swept)
     assert swept(16)[1] == [sweep.event_of(run.address)]
 
 
+def test_a_run_that_was_replaced_before_it_was_handed_over_still_is(publish, write, swept):
+    """Or nothing would ever say what became of its records."""
+    old, new = publish([ANN]), publish([ANN], run_id="20261122T040000Z-000001", version=2)
+    pointer = {"version": 2, "runId": new.manifest.run_id, "manifest": new.key, "previous": old.key, "snapshot": []}
+    write(layout.pointer("braze"), pointer)
+    (file,) = new.manifest.files
+    new.storage.put(layout.enqueued("braze", new.manifest.run_id, file.key), Marker(done=True).to_json().encode())
+    found, sent = swept(16)
+    assert (found.not_enqueued, sent) == ({"braze": 1}, [sweep.event_of(old.address)])
+
+
 def test_held_runs_are_counted_for_each_connector(publish, commit, swept, write):
     commit(publish([]))
     write(layout.held("braze", "20261121T040000Z-000001"), {})
