@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import json
 import multiprocessing
 import sys
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -23,10 +25,12 @@ from benchmarks.race import RESULTS, machine
 from connectors.base import Destination, Outcome, Reply, Request
 from connectors.braze.config import LIMITS, BrazeOptions
 from connectors.braze.connector import BrazeConnector
-from connectors.contract.manifest import Message
+from connectors.contract.local_storage import LocalStorage
+from connectors.contract.manifest import Message, RunManifest
 from connectors.contract.records import SyncRecord
 from connectors.http import Sender
 from functions.calls import Pause, call
+from functions.intake import Run
 from functions.reading import read_message, read_record
 
 CONCURRENCY, ANSWER_S = 8, 0.1
@@ -80,7 +84,25 @@ def _called(connector: BrazeConnector, records: Sequence[SyncRecord]) -> Sequenc
     def send(request: Request) -> Reply:
         return Reply(201, body=_TAKEN)
 
-    return call(lambda fresh: connector, send, records, _OPTIONS, (), Pause()).outcomes
+    return call(connector, lambda fresh: connector, send, records, _run(), Pause()).outcomes
+
+
+@functools.cache
+def _run() -> Run:
+    manifest = RunManifest(
+        job="user_personalization/bench",
+        run_id="20261121T040000Z-000000",
+        connector="braze",
+        version=1,
+        acknowledge="onDelivery",
+        options={},
+        records_per_request=LIMITS.max_records,
+        counts={},
+        files=[],
+        digest="0",
+        created_at=datetime(2026, 11, 21, 4, tzinfo=UTC),
+    )
+    return Run(LocalStorage(Path()), manifest, _OPTIONS)
 
 
 def _records(body: str) -> list[SyncRecord]:

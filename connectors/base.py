@@ -218,7 +218,7 @@ class Connector(ABC):
 
     @abstractmethod
     def requests(
-        self, records: Sequence[SyncRecord], options: SyncOptions, retired: Sequence[str] = ()
+        self, records: Sequence[SyncRecord], options: SyncOptions, retired: Sequence[str] = (), *, run_id: str
     ) -> list[Request]:
         """The calls that carry these records: each record in exactly one, in order, within the limits.
 
@@ -227,6 +227,7 @@ class Connector(ABC):
             options: An instance of `options_model`.
             retired: Attributes we once wrote that an upsert does not write, the holdout's mark among them; a clear
                 removes them too.
+            run_id: The run whose records they are: the same for every try, and another one for what comes later.
         """
 
     @abstractmethod

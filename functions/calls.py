@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from connectors.base import Connector, Outcome, Reply, Request, SyncOptions, Verdict
+from connectors.base import Connector, Outcome, Reply, Request, Verdict
 from connectors.contract.records import SyncRecord
 from connectors.errors import ConfigError
+from functions.intake import Run
 
 Send: TypeAlias = Callable[[Request], Reply]
 # The connector; given True, with its secret read anew: the same object when it is the same secret.
@@ -60,6 +61,7 @@ class Told:
         refused: Why the destination refuses our settings, when it does.
         warnings: Records that were sent and that a person should know of, by code.
         unanswered: Records in calls that may have arrived and got no answer: if they did, they will arrive twice.
+        fault: Where the connector failed, by its own fault; empty where it did not.
         is_answered: Whether the destination said something that only one who is well says: it took, refused or
             throttled some. What was refused here, without a call, says nothing about it.
     """
@@ -70,22 +72,27 @@ class Told:
     unanswered: int = 0
     warnings: Counter[str] = field(default_factory=Counter)
     is_answered: bool = False
+    fault: str = ""
+
+
+def nothing_told(records: Sequence[SyncRecord], *, refused: str = "", fault: str = "") -> Told:
+    """No call was made for these records, and all have to come again."""
+    outcome = Outcome(Verdict.RETRY, "refused_settings" if refused else "connector_failed")
+    return Told([outcome] * len(records), requests=0, refused=refused, fault=fault)
 
 
 def call(
-    connect: Connect,
-    send: Send,
-    records: Sequence[SyncRecord],
-    options: SyncOptions,
-    retired: Sequence[str],
-    pause: Pause,
+    connector: Connector, connect: Connect, send: Send, records: Sequence[SyncRecord], run: Run, pause: Pause
 ) -> Told:
-    """Send some records, and say what became of each."""
-    connector = connect(False)
-    fitted = [connector.fit(record, options) for record in records]
+    """Send some records, and say what became of each.
+
+    Args:
+        connect: Asked for another connector once the destination refuses the key of this one.
+    """
+    fitted = [connector.fit(record, run.options) for record in records]
     outcomes = {at: one.refusal for at, one in enumerate(fitted) if one.refusal is not None}
     kept = [(at, one.record) for at, one in enumerate(fitted) if one.record is not None]
-    calling = _Calling(connect, send, options, retired, pause)
+    calling = _Calling(connector, connect, send, run, pause)
     outcomes |= calling.settle(kept)
     warnings = Counter(code for one in fitted for code in one.warnings)
     in_order = [outcomes[at] for at in range(len(records))]
@@ -95,12 +102,9 @@ def call(
 class _Calling:
     """The calls for one set of records."""
 
-    def __init__(
-        self, connect: Connect, send: Send, options: SyncOptions, retired: Sequence[str], pause: Pause
-    ) -> None:
-        self._connect, self._send, self._options, self._retired = connect, send, options, retired
-        self._pause = pause
-        self._connector = connect(False)
+    def __init__(self, connector: Connector, connect: Connect, send: Send, run: Run, pause: Pause) -> None:
+        self._connector, self._connect, self._send = connector, connect, send
+        self._run, self._pause = run, pause
         self._has_fresh_secret = False
         self.requests = self.unanswered = 0
         self.refused = ""
@@ -112,12 +116,16 @@ class _Calling:
         groups = [records] if records else []
         while groups:
             group = groups.pop()
-            for request in self._connector.requests([record for _, record in group], self._options, self._retired):
+            for request in self._requests([record for _, record in group]):
                 sent = [group[position] for position in request.sent]
                 told = dict(zip([at for at, _ in sent], self._outcomes(request, sent), strict=True))
                 outcomes |= told
                 groups += _smaller(sent, [pair for pair in sent if told[pair[0]].verdict is Verdict.SPLIT], outcomes)
         return outcomes
+
+    def _requests(self, records: Sequence[SyncRecord]) -> Sequence[Request]:
+        manifest = self._run.manifest
+        return self._connector.requests(records, self._run.options, manifest.retired, run_id=manifest.run_id)
 
     def _outcomes(self, request: Request, sent: Sequence[_Numbered]) -> Sequence[Outcome]:
         """What one call gives. After a refusal of our settings, and while we are asked to wait, none is made."""

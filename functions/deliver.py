@@ -10,6 +10,7 @@ import functools
 import itertools
 import random
 import time
+import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +18,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from connectors.base import Connector, Outcome, Reply, Request, Verdict
+from connectors.base import Connector, Reply, Request, Verdict
 from connectors.contract.health import FIRST_WAIT_S, Circuit, read_circuit
 from connectors.contract.receipts import Receipt, write_receipts
 from connectors.contract.storage import StorageError
 from connectors.contract.wire import NewerFormatError
 from connectors.errors import ConfigError
-from functions.calls import NOT_MADE, OUT_OF_TIME, SUPERSEDED, THROTTLED, Connect, Pause, Send, Told, call
+from functions.calls import NOT_MADE, OUT_OF_TIME, SUPERSEDED, THROTTLED, Connect, Pause, Send, Told, call, nothing_told
 from functions.enqueue import Queue, Sleep
 from functions.giving_back import WayBack
 from functions.intake import OpenFolder, PoisonError, Received, Run, Work, open_run, work_of
@@ -47,7 +48,7 @@ class Settlement:
         untried: Ids of messages for which no call was made, since the destination is to be left alone.
         poison: Message id → why it can never be read: a code, see docs/explanation/delivery.md.
         unread: Message id → what it needs and could not be had this time: its run, which run is the newest, the
-            destination's health, or a place for its receipt.
+            destination's health, a place for its receipt, or a connector that does not fail.
         counts: Records by verdict, and calls as ``requests``. ``unanswered``: records whose call may have arrived
             and got no answer. ``repeated``: records sent of messages that had been handed out before.
         counts_by_job: The same, by job.
@@ -228,16 +229,23 @@ def _tell_all(group: Sequence[Work], means: _Means) -> list[Told]:
     refusals: list[str] = []
 
     def one(work: Work) -> Told:
-        if refusals:
-            outcome = Outcome(Verdict.RETRY, "refused_settings")
-            return Told([outcome] * len(work.records), requests=0, refused=refusals[0])
-        send = _while_due(work, means)
-        told = call(means.connect, send, work.records, work.run.options, work.run.manifest.retired, means.pause)
+        told = nothing_told(work.records, refused=refusals[0]) if refusals else _tell(work, means)
         refusals.extend(filter(None, [told.refused]))
         return told
 
     with ThreadPoolExecutor(max(1, min(means.concurrency, len(group)))) as pool:
         return list(pool.map(one, group))
+
+
+def _tell(work: Work, means: _Means) -> Told:
+    """What became of one message, whatever its connector raises: what its neighbours were told has to be kept."""
+    try:
+        return call(means.connect(False), means.connect, _while_due(work, means), work.records, work.run, means.pause)
+    except ConfigError as error:  # the secret was to be read anew meanwhile, and could not be
+        return nothing_told(work.records, refused=str(error))
+    except Exception as error:  # noqa: BLE001 - a fault of the connector's; the text of it may name a user
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return nothing_told(work.records, fault=f"{type(error).__name__} in {place.name}, line {place.lineno}")
 
 
 def _while_due(work: Work, means: _Means) -> Send:
@@ -300,6 +308,7 @@ def _settle(work: Work, told: Told, means: _Means, settlement: Settlement) -> No
     settlement.counts.update(_counts(work, told))
     settlement.warnings.update(told.warnings)
     settlement.refused = settlement.refused or told.refused
+    settlement.unread.update({work.received.message_id: told.fault} if told.fault else {})
     retries = [outcome for outcome in told.outcomes if outcome.verdict is Verdict.RETRY]
     is_part_settled = len(retries) < len(told.outcomes)
     if retries and not (is_part_settled and means.way_back.took_rest(work.message, told.outcomes)):

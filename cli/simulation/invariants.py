@@ -51,7 +51,7 @@ def lines_of(played: Played, key: str, manifest: RunManifest) -> Iterator[Line]:
         texts = gzip.decompress(played.storage.objects[file.key]).splitlines()
         for text, fate in zip(texts, ledger.fates[file.key], strict=True):
             record = SyncRecord.model_validate_json(text)
-            (request,) = connector.requests([record], options, manifest.retired)
+            (request,) = connector.requests([record], options, manifest.retired, run_id=manifest.run_id)
             content = compact(json.loads(request.body)["attributes"][0])
             yield Line(key, manifest.version, record.user_id, content, Fate(fate))
 

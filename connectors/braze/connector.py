@@ -42,7 +42,7 @@ class BrazeConnector(Connector):
         return data_points(attributes_object(record, _braze(options), retired))
 
     def requests(
-        self, records: Sequence[SyncRecord], options: SyncOptions, retired: Sequence[str] = ()
+        self, records: Sequence[SyncRecord], options: SyncOptions, retired: Sequence[str] = (), *, run_id: str = ""
     ) -> list[Request]:
         """See Connector."""
         own = _braze(options)

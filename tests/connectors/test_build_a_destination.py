@@ -101,17 +101,17 @@ def test_once_installed_it_is_a_key_of_config_json(letters):
 
 def loses_the_last(connector: Any) -> None:
     whole = connector.requests
-    connector.requests = lambda self, records, *rest: whole(self, records[:-1], *rest)
+    connector.requests = lambda self, records, *rest, **named: whole(self, records[:-1], *rest, **named)
 
 
 def says_a_record_twice(connector: Any) -> None:
     whole = connector.requests
-    connector.requests = lambda self, records, *rest: whole(self, [*records, *records[:1]], *rest)
+    connector.requests = lambda self, records, *rest, **named: whole(self, [*records, *records[:1]], *rest, **named)
 
 
 def turns_the_order(connector: Any) -> None:
     whole = connector.requests
-    connector.requests = lambda self, records, *rest: whole(self, records[::-1], *rest)
+    connector.requests = lambda self, records, *rest, **named: whole(self, records[::-1], *rest, **named)
 
 
 def overfills(connector: Any) -> None:
@@ -179,9 +179,9 @@ def numbers_its_tries(connector: Any) -> None:
 def cleans_texts(connector: Any) -> None:
     whole = connector.requests
 
-    def requests(self: Any, records: Any, *rest: Any) -> Any:
+    def requests(self: Any, records: Any, *rest: Any, **named: Any) -> Any:
         cleaned = [type(one).model_validate_json(one.to_json().replace("\\u0000", "")) for one in records]
-        return whole(self, cleaned, *rest)
+        return whole(self, cleaned, *rest, **named)
 
     connector.requests = requests
 
@@ -189,8 +189,8 @@ def cleans_texts(connector: Any) -> None:
 def sends_nothing_as_something(connector: Any) -> None:
     whole = connector.requests
 
-    def requests(self: Any, records: Any, *rest: Any) -> Any:
-        made = whole(self, records, *rest)
+    def requests(self: Any, records: Any, *rest: Any, **named: Any) -> Any:
+        made = whole(self, records, *rest, **named)
         return made or [None]
 
     connector.requests = requests

@@ -9,6 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -946,6 +947,36 @@ def test_f53_a_new_key_of_an_impossible_form_is_named_and_the_neighbours_keep_th
     settlement = deliver(batch_of(run), connector, fake_braze(bob=[REFUSED_KEY]), open_storage, connect=connect)
     assert settlement.refused == "the secret is empty"
     assert (list(settlement.waits_s), run.fates()) == (["m1"], [Fate.DELIVERED, Fate.OPEN])
+
+
+def test_f53_a_secret_that_cannot_be_read_in_the_middle_of_a_batch_costs_no_neighbour_his_receipt(
+    publish, batch_of, fake_braze, connector
+):
+    run, braze = publish([upsert(user) for user in ("ann", "bob", "cleo")], records_per_request=1), fake_braze()
+    asked = count()
+
+    def connect(is_fresh):
+        if next(asked) == 2:  # once for the batch, then for each message
+            raise ConfigError("the secret cannot be read (ThrottlingException)")
+        return connector
+
+    settlement = deliver(batch_of(run), connector, braze, open_storage, connect=connect)
+    assert settlement.refused == "the secret cannot be read (ThrottlingException)"
+    assert run.fates() == [Fate.DELIVERED, Fate.OPEN, Fate.OPEN]
+    assert list(settlement.waits_s) == ["m1", "m2"]
+
+
+def test_a_connector_that_fails_over_one_message_costs_no_neighbour_his_receipt(publish, batch_of, fake_braze):
+    class Failing(BrazeConnector):
+        def fit(self, record, options):
+            return {"ann": super().fit(record, options)}[record.user_id]
+
+    connector = Failing(Destination("http://127.0.0.1:1", "canary-key", allow_loopback=True))
+    run, queue = publish([upsert("ann"), upsert("user-4711")], records_per_request=1), NoQueue()
+    settlement = deliver(batch_of(run), connector, fake_braze(), open_storage, queue=queue)
+    assert run.fates() == [Fate.DELIVERED, Fate.OPEN]
+    assert (list(settlement.waits_s), settlement.counts["retry"]) == (["m1"], 1)
+    assert settlement.unread["m1"].startswith("KeyError in fit, line")
 
 
 def test_f56_of_two_runs_in_one_batch_only_the_newer_one_is_applied_whatever_their_order(

@@ -67,6 +67,13 @@ def test_rejections_are_counted_by_code_with_aliases_in_place_of_users(tally):
     ]
 
 
+def test_what_was_said_of_several_names_none_of_them(tally):
+    """Of a request that was refused as a whole the destination may name anybody."""
+    said = "external id ann-k7 is on the block list"
+    found = tally(receipt(0, 1, rejection(0, "no", "bob", said), rejection(1, "no", "ann-k7", said)))
+    assert found.refusals[0].reason == "external id … is on the block list"
+
+
 def test_a_line_that_another_call_delivered_is_no_refusal(tally):
     found = tally(receipt(0, 1, rejection(1)), receipt(1, 1))
     assert (found.fates[Fate.DELIVERED], found.refusals) == (2, [])
@@ -107,4 +114,4 @@ def test_receipts_of_other_parts_and_of_lines_beyond_the_end_are_passed_over(tal
     ],
 )
 def test_a_reason_is_told_without_the_values_it_quotes(reason, user_id, shown):
-    assert masked(reason, user_id) == shown
+    assert masked(reason, [user_id]) == shown
