@@ -14,6 +14,7 @@ from connectors.contract.documents import DamagedError, read_document
 from connectors.contract.manifest import Message, RunManifest
 from connectors.contract.records import SyncRecord
 from connectors.contract.storage import NotFoundError, Storage
+from connectors.contract.wire import NewerFormatError
 from functions.reading import read_message, read_record
 
 OpenFolder: TypeAlias = Callable[[str], Storage]
@@ -95,16 +96,25 @@ def open_run(connector: Connector, open_folder: OpenFolder, address: str) -> Run
 
     Raises:
         PoisonError: It can never be read.
+        NewerFormatError: Another release can.
         StorageError: It cannot be read this time.
     """
     try:
         folder, key = layout.split_manifest_uri(address)
         storage = open_folder(folder.root)
         manifest = read_document(storage, key, RunManifest)
-        return Run(storage, manifest, connector.options_model.model_validate(manifest.options))
+        return Run(storage, manifest, _options(connector, manifest))
     except NotFoundError as error:
         raise PoisonError("manifest_gone") from error
     except layout.LayoutError as error:
         raise PoisonError("not_a_manifest") from error
-    except (DamagedError, ValidationError) as error:
+    except DamagedError as error:
         raise PoisonError("manifest_unreadable") from error
+
+
+def _options(connector: Connector, manifest: RunManifest) -> SyncOptions:
+    """The settings of a run, which another release may have written in words that this one does not know."""
+    try:
+        return connector.options_model.model_validate(manifest.options)
+    except ValidationError as error:
+        raise NewerFormatError(f"the settings of run {manifest.run_id} are not of this release") from error

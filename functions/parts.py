@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from connectors.contract.gzipped import CutError, unpacking
-from connectors.contract.manifest import PartFile, RunManifest
+from connectors.contract.manifest import PartFile, Pointer, RunManifest
 from connectors.contract.receipts import Receipt
 from connectors.contract.storage import NotFoundError, Storage
 from connectors.contract.wire import FORMAT_VERSION
@@ -50,7 +50,7 @@ def check_part(storage: Storage, file: PartFile) -> None:
             while data := stream.read(1 << 18):
                 digest.update(data)
     except NotFoundError as error:
-        raise EnqueueError(f"{file.key} is gone; the next run sends its users again") from error
+        raise EnqueueError(f"{file.key} is gone; {Pointer.mend}") from error
     if digest.hexdigest() != file.checksum:
         raise EnqueueError(f"{file.key} was replaced after its manifest was written: its checksum differs")
 

@@ -21,6 +21,7 @@ _REFUSED = {
     401: "the receiver refused the signature (401): check that WEBHOOK_SECRET is the receiver's",
     403: "the receiver denied access (403): check its secret, and whether it lets us in",
     404: "the receiver does not know this address (404): check the webhook's endpoint",
+    405: "the receiver takes no POST at this address (405): check the webhook's endpoint",
     410: "the receiver disabled this webhook (410): enable it there, or take it out of config.json",
 }
 _LATER = frozenset({408, 425, 429})

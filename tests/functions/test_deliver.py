@@ -200,9 +200,18 @@ def test_f43_every_reason_stands_in_the_docs_and_no_other():
 def test_f43_a_run_whose_manifest_nobody_can_read_is_poison(publish, batch_of, fake_braze, connector):
     run = publish([upsert("ann")])
     batch = batch_of(run)
-    for broken in (b"{", run.manifest.model_copy(update={"options": {"unknown": 1}}).to_json().encode()):
-        run.storage.put(run.key, broken)
-        assert deliver(batch, connector, fake_braze(), open_storage).poison == {"m0": "manifest_unreadable"}
+    run.storage.put(run.key, b"{")
+    assert deliver(batch, connector, fake_braze(), open_storage).poison == {"m0": "manifest_unreadable"}
+
+
+@pytest.mark.parametrize("options", [{"unknown": 1}, {"payloadShape": "of tomorrow"}])
+def test_a_run_with_settings_of_another_release_waits_and_is_no_poison(
+    publish, batch_of, fake_braze, connector, options
+):
+    run = publish([upsert("ann")], options=options)
+    settlement = deliver(batch_of(run), connector, fake_braze(), open_storage)
+    assert (settlement.waits_s, settlement.poison) == ({"m0": 900.0}, {})
+    assert "not of this release" in settlement.unread["m0"]
 
 
 def test_a_message_of_a_newer_release_waits_and_is_no_poison(publish, batch_of, fake_braze, connector):
