@@ -87,6 +87,7 @@ class Written:
         told: Upserts and holdouts, and the rows of everyone but those to be cleared.
         clears: Clears, and their users' rows once these are sent.
         withheld: The same users' rows as they were: taken in place of `clears` when none may be sent.
+        story: Of whatever is taken: clears that are withheld stand in none.
         why_broken: Why one of the batch's unreadable lines is; empty where there is none.
     """
 
@@ -98,12 +99,9 @@ class Written:
     why_broken: str = ""
 
     def settled(self) -> tuple[Files, dict[str, int]]:
-        """What of it is committed, and the figures.
-
-        After a batch or mapping line that could not be read nobody is cleared: he may have been in it.
-        """
+        """What of it is committed, and the figures."""
         counts = Counter(self.counts)
-        is_clean = not counts["linesBroken"] and not counts["mappingRowsBroken"]
+        is_clean = _is_clean(counts)
         taken = self.clears if is_clean else self.withheld
         if not is_clean:
             counts["clearsWithheld"] = counts.pop(Verdict.CLEARED, 0)
@@ -135,9 +133,15 @@ def together(reports: Iterable[dict[str, Any]]) -> Written:
     reports = list(reports)
     told, clears, withheld = ([report[name] for report in reports] for name in ("told", "clears", "withheld"))
     counts = sum((Counter(report["counts"]) for report in reports), Counter[str]())
-    story = stories.together([report["story"] for report in reports])
+    taken = clears if _is_clean(counts) else withheld
+    story = stories.together([report["story"] for report in (*told, *taken)])
     why_broken = next((why for report in reports if (why := report["whyBroken"])), "")
     return Written(_joined(told), _joined(clears), _joined(withheld), counts, story, why_broken)
+
+
+def _is_clean(counts: Counter[str]) -> bool:
+    """Whether clears may be sent: a batch or mapping line that cannot be read may be of a user who seems gone."""
+    return not counts["linesBroken"] and not counts["mappingRowsBroken"]
 
 
 def _joined(reports: list[dict[str, Any]]) -> Files:
@@ -225,13 +229,14 @@ def _each_once(users: Iterable[_User]) -> Iterator[_User]:
 
 
 class _Files:
-    """Parts and snapshot rows of one kind, being written."""
+    """Parts, snapshot rows and story of one kind of users, being written."""
 
-    def __init__(self, plan: WritePlan, name: str):
+    def __init__(self, plan: WritePlan, catalogue: Catalogue, name: str):
         self._parts = PartWriter(plan.storage, lambda n: layout.part(plan.connector, plan.run_id, f"{name}-{n:03d}"))
         snapshot = layout.snapshot(plan.connector, plan.tell.version, plan.run_id)
         self.rows = SnapshotWriter(plan.storage, f"{snapshot}/{name}.parquet")
         self.lines = self._parts
+        self.narrator = Narrator(plan.alias_key, catalogue.items, plan.parts)
 
     def close(self) -> dict[str, Any]:
         parts, rows = self._parts.close(), self.rows.close()
@@ -239,6 +244,7 @@ class _Files:
             "parts": [file.model_dump(by_alias=True) for file in parts],
             "snapshot": [file.model_dump(by_alias=True) for file in rows],
             "digest": self._parts.digest,
+            "story": self.narrator.report(),
         }
 
 
@@ -248,13 +254,12 @@ class _Task:
     def __init__(self, plan: WritePlan, catalogue: Catalogue, name: str):
         self._plan, self._teller = plan, Teller(plan.tell, catalogue)
         self._told, self._clears, self._withheld = (
-            _Files(plan, f"{name}{kind}") for kind in ("", "-clear", "-withheld")
+            _Files(plan, catalogue, f"{name}{kind}") for kind in ("", "-clear", "-withheld")
         )
         lines = f"{plan.connector}-{name}.jsonl"
         self._errors = LinesWriter(plan.storage, f"{layout.errors(plan.run_id)}/{lines}")
         self._quarantine = LinesWriter(plan.storage, f"{layout.quarantine(plan.run_id)}/{lines}")
         self._counts: Counter[str] = Counter()
-        self._narrator = Narrator(plan.alias_key, catalogue.items, plan.parts)
         self._why_broken = ""
 
     def count_line(self, row: Meeting) -> Meeting:
@@ -280,9 +285,9 @@ class _Task:
             self._write(user_id, telling)
 
     def _write(self, user_id: str, telling: Telling) -> None:
-        self._narrator.note(user_id, telling)
         is_clear = telling.verdict is Verdict.CLEARED
         files = self._clears if is_clear else self._told
+        files.narrator.note(user_id, telling)
         if telling.line is not None:
             files.lines.write(telling.line)
             self._counts["records"] += 1
@@ -300,7 +305,6 @@ class _Task:
             "clears": self._clears.close(),
             "withheld": self._withheld.close(),
             "counts": {name: count for name, count in self._counts.items() if count},
-            "story": self._narrator.report(),
             "whyBroken": self._why_broken,
         }
 

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+from collections import Counter
 from datetime import UTC, datetime
 
 import pyarrow.parquet as pq
@@ -52,10 +53,14 @@ def told(user, *items, sent_in=1, known=None, op="upsert"):
     return of_told(user, Told(op, list(items), known, sent_in, AT))
 
 
+def written(storage, rows, told=(), **changes):
+    """What one task wrote."""
+    return together([write_users(rows, plan(storage, **changes), CATALOGUE, told=told, name="00000-0")])
+
+
 def write(storage, rows, told=(), **changes):
     """The figures, what was published, and the snapshot's rows."""
-    report = write_users(rows, plan(storage, **changes), CATALOGUE, told=told, name="00000-0")
-    files, counts = together([report]).settled()
+    files, counts = written(storage, rows, told, **changes).settled()
     texts = [text for file in files.parts for text in gzip.decompress(storage.get(file.key).data).splitlines()]
     sent = {}
     for record in map(json.loads, texts):
@@ -122,13 +127,31 @@ def test_who_is_gone_is_cleared_where_the_settings_say_so(storage):
     assert (counts["cleared"], counts["forgotten"], counts["records"]) == (2, 1, 3)
 
 
-@pytest.mark.parametrize("kind", ["broken", "mappingBroken"])
-def test_clears_wait_for_a_clean_read(storage, kind):
-    broken = NOTHING._replace(kind=kind, is_line=kind == "broken", text="{")
+BROKEN = [NOTHING._replace(kind=kind, is_line=kind == "broken", text="{") for kind in ("broken", "mappingBroken")]
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda row: row.kind)
+def test_clears_wait_for_a_clean_read(storage, broken):
     counts, sent, kept = write(storage, [broken, *GONE], rules=Rules(clears_gone=True))
     assert sent == {"ann": ["1"]}
     assert kept == {"ann": "upsert", "bob": "upsert", "cid": "gone"}
     assert (counts["cleared"], counts["clearsWithheld"], counts["records"]) == (0, 2, 1)
+
+
+def told_in(story):
+    """Whom a story shows, whose records it measures, and what they lose."""
+    return Counter(sample.verdict for sample in story.samples()), len(story.records), dict(story.lost)
+
+
+def test_clears_that_are_sent_stand_in_the_story(storage):
+    story = written(storage, GONE, rules=Rules(clears_gone=True)).story
+    assert told_in(story) == ({"new": 1, "cleared": 2}, 3, {"2": 1, "3": 1})
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda row: row.kind)
+def test_clears_that_are_withheld_stand_in_no_story(storage, broken):
+    story = written(storage, [broken, *GONE], rules=Rules(clears_gone=True)).story
+    assert told_in(story) == ({"new": 1}, 1, {})
 
 
 def test_lines_of_no_user_are_counted_and_kept(storage):
