@@ -26,7 +26,7 @@ from glue_jobs.tell import Telling
 # Records that the cost at the destination is worked out from.
 MEASURED = 200
 _SHOWN_SAMPLES, _SHOWN_UNCHANGED, _SHOWN_ITEMS = 20, 12, 20
-# Of each task: enough that an item which matters in all of them together is among them.
+# Of each task at least: enough that an item which matters in all of them together is among them.
 _ITEMS_A_TASK = 100
 # Items are counted so many at once: Arrow does it many times faster than one by one.
 _COUNTED_AT_ONCE = 1_000_000
@@ -105,11 +105,13 @@ class Narrator:
         """
         self._key, self._items_of = key, items_of
         self._tallies = {name: _Tally() for name in (*_COUNTERS, _FIRST)}
+        self._longest = 0
         self._told, self._unchanged = (_Draw(_share_of(most, parts)) for most in (MEASURED, _SHOWN_UNCHANGED))
 
     def note(self, user_id: str, telling: Telling) -> None:
         """One user was decided about."""
         before, after = telling.was.item_ids if telling.was else (), telling.items
+        self._longest = max(self._longest, len(after))
         if telling.line is None:
             self._tallies["items"].add(after)
             if telling.verdict is Verdict.UNCHANGED:
@@ -129,8 +131,17 @@ class Narrator:
         counted = {name: tally.counted() for name, tally in self._tallies.items()}
         first = counted.pop(_FIRST)
         counted |= {name: counted[name] + first for name in ("items", "gained")}
-        counters = {name: dict(counter.most_common(_ITEMS_A_TASK)) for name, counter in counted.items()}
+        counters = {name: dict(counter.most_common(self._most)) for name, counter in counted.items()}
         return {**counters, "told": self._users(self._told), "unchanged": self._users(self._unchanged)}
+
+    @property
+    def _most(self) -> int:
+        """How many of each to report.
+
+        Of lists of L items at most L / p items stand in a share p of them. So twice as many as the longest list has
+        hold every item that half of the users have, which a guard on the top item must not miss.
+        """
+        return max(_ITEMS_A_TASK, 2 * self._longest)
 
     def _users(self, draw: _Draw) -> list[dict[str, Any]]:
         return [

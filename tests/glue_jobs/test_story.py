@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from random import Random
 
 import pytest
 
@@ -66,3 +67,26 @@ def test_the_more_parts_there_are_the_less_each_reports():
     reports, _ = story_of([f"user-{number}" for number in range(20_000)], 100)
     assert max(len(report["told"]) for report in reports) <= 21
     assert max(len(report["unchanged"]) for report in reports) <= 12
+
+
+def narrated(lists):
+    """A task that met users with these lists."""
+    narrator = Narrator(b"key", lambda item_ids: (), parts=8)
+    for number, items in enumerate(lists):
+        narrator.note(f"user-{number}", Telling(Verdict.UNCHANGED, was=told(*items), items=items))
+    return narrator.report()
+
+
+def test_an_item_that_everyone_has_is_counted_whole_however_long_the_lists_are():
+    items, chance = [f"item-{number}" for number in range(500)], Random(1)
+    tasks = [narrated(chance.sample(items, 500) for _ in range(10)) for _ in range(8)]
+    assert together(tasks).top_item_users == 80
+
+
+def test_every_item_that_half_of_a_tasks_users_have_is_reported():
+    halves = [[f"{half}-{number}" for number in range(100)] for half in "ab"]
+    assert len(narrated([*halves, *halves])["items"]) == 200
+
+
+def test_of_short_lists_a_hundred_items_are_reported():
+    assert len(narrated([str(number)] for number in range(300))["items"]) == 100
