@@ -107,10 +107,16 @@ def _of_lists(guards: Guards, run: RunNumbers) -> Iterator[GuardReading]:
     note = f"{short} of {counts['users']} users have fewer recommendations than minItems"
     limit = guards.max_below_min_items_pct
     yield from _most("maxBelowMinItemsPct", run.percent(short, "users"), limit, note, _of_few(guards, short))
-    top = run.top_item_users
-    note = f"{top} of {counts['users']} users have the most recommended item"
+    top, (users, who) = run.top_item_users, audience(counts)
+    note = f"{top} of {users} {who} have the most recommended item"
     limit = guards.max_top_item_share_pct
-    yield from _most("maxTopItemSharePct", run.percent(top, "users"), limit, note, _of_few(guards, top))
+    yield from _most("maxTopItemSharePct", _percent(top, users), limit, note, _of_few(guards, top))
+
+
+def audience(counts: Mapping[str, int]) -> tuple[int, str]:
+    """How many users see a list, and who that is in words: nobody in the holdout does."""
+    users, held_out = counts.get("users", 0), counts.get("holdout", 0) + counts.get("holdoutUnchanged", 0)
+    return users - held_out, "users outside the holdout" if held_out else "users"
 
 
 def _of_first(run: RunNumbers) -> str:

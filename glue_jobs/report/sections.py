@@ -9,6 +9,7 @@ from connectors.contract.receipts import Fate
 from connectors.contract.records import ITEM_ID
 from connectors.contract.run_record import ConnectorRecord, Estimate, ItemCount
 from connectors.contract.tally import Tally
+from glue_jobs.guards import audience
 from glue_jobs.report import cards, charts, words
 from glue_jobs.report.cards import Shelf
 from glue_jobs.report.facts import Facts, Room, Standing
@@ -194,12 +195,12 @@ def items(part: ConnectorRecord, shelf: Shelf, room: Room, id_: str) -> Markup |
     """The most recommended items, how much metadata there is, and how much of all goes to few."""
     if not part.items:
         return None
-    users, most = part.counts.get("users", 0), min(room.rows, _TOP)
+    (users, who), most = audience(part.counts), min(room.rows, _TOP)
     rows = [
         [_item(one, shelf), f"{one.users:,}", words.percent(one.users, users), charts.meter(one.users, users)]
         for one in part.items[:most]
     ]
-    columns = ["Item", "Users#", "Share#", "of all users with a list"]
+    columns = ["Item", "Users#", "Share#", f"of all {who} with a list"]
     return block(
         "Recommended items",
         tag("p", f"{_coverage(part.counts)} {_concentration(part)}".strip()),
@@ -219,10 +220,10 @@ def _coverage(counts: Mapping[str, int]) -> str:
 
 def _concentration(part: ConnectorRecord) -> str:
     """How alike people's lists are."""
-    users, ranked = part.counts.get("users", 0), part.counts.get("itemsRanked", 0)
+    (users, who), ranked = audience(part.counts), part.counts.get("itemsRanked", 0)
     top, first = part.items[:_TOP], part.items[0]
     share = words.percent(sum(one.users for one in top), ranked)
-    said = f"The first item stands in the lists of {first.users:,} of {words.many(users, 'user')}"
+    said = f"The first item stands in the lists of {first.users:,} of {users:,} {who}"
     return f"{said}; the first {len(top)} together are {share} of all recommendations."
 
 

@@ -78,6 +78,17 @@ def test_another_list_is_a_change_whether_or_not_the_last_one_arrived():
     assert (reading.number, reading.is_breached) == (60, True)
 
 
+def test_the_top_item_is_a_share_of_those_who_see_a_list():
+    run = numbers(top=90, users=200, holdout=20, holdoutUnchanged=80)
+    (reading,) = read_guards(guards(max_top_item_share_pct=80), run)
+    assert (reading.number, reading.is_breached) == (90, True)
+    assert reading.note == "90 of 100 users outside the holdout have the most recommended item"
+
+
+def test_where_everyone_is_in_the_holdout_no_item_is_on_top():
+    assert names(guards(max_top_item_share_pct=80), numbers(users=50, holdout=50)) == []
+
+
 @pytest.mark.parametrize("limits", [{"max_cleared_pct": 1}, {"max_cleared": 1}, {"max_changed_pct": 1}])
 def test_the_first_run_changes_everything_and_is_not_held_for_it(limits):
     run = {"cleared": 100, "usersHeld": 100, "changed": 100, "users": 100}

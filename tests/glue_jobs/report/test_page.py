@@ -198,6 +198,13 @@ def test_several_connectors_each_have_their_sentence(facts, run, part, parse):
     assert [node.text for node in next(top.all("nav")).all("a")] == ["braze", "webhook", "The run itself"]
 
 
+def test_items_are_shares_of_those_who_see_a_list(facts, run, part, parse):
+    counts = {"users": 9, "holdout": 1, "holdoutUnchanged": 2, "itemsRanked": 12, "records": 1}
+    text = parse(render(facts(run(part(counts=counts))))).text
+    assert "stands in the lists of 3 of 6 users outside the holdout" in text
+    assert "105 3 50 %" in text
+
+
 def test_earlier_records_that_cannot_be_read_are_counted(facts, parse):
     assert "2 records could not be read." in parse(render(facts(unreadable=2))).text
 
