@@ -60,6 +60,7 @@ def connector_record(
         estimate=estimate(connector, options, story.records, sent, manifest.retired),
         fields=dict(story.fields),
         items=counted(story.items),
+        recommendations=story.recommendations,
         gained=counted(story.gained),
         lost=counted(story.lost),
         samples=story.samples(),

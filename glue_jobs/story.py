@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -42,6 +43,7 @@ class Story:
     Attributes:
         fields: Field → users of whose record it differs.
         items: Item → users who have it today.
+        recommendations: Items in today's lists of all users together.
         gained: Item → users who are told of it and did not have it before; `lost` the reverse.
         told: Some users who are told something, at most MEASURED: a Sample's fields, and `record`.
         unchanged: Some who are not.
@@ -49,6 +51,7 @@ class Story:
 
     fields: Counter[str] = field(default_factory=Counter)
     items: Counter[str] = field(default_factory=Counter)
+    recommendations: int = 0
     gained: Counter[str] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)
     told: Sequence[Mapping[str, Any]] = ()
@@ -81,10 +84,24 @@ def counted(items: Counter[str]) -> list[ItemCount]:
 def together(reports: Iterable[Mapping[str, Any]]) -> Story:
     """What all tasks took down."""
     reports = list(reports)
-    counters = {name: sum((Counter(one[name]) for one in reports), Counter[str]()) for name in _COUNTERS}
-    told = sorted((user for one in reports for user in one["told"]), key=lambda user: str(user["user"]))
-    unchanged = sorted((user for one in reports for user in one["unchanged"]), key=lambda user: str(user["user"]))
-    return Story(**counters, told=told[:MEASURED], unchanged=unchanged[:_SHOWN_UNCHANGED])
+    return Story(
+        **{name: _summed(one[name] for one in reports) for name in _COUNTERS},
+        recommendations=sum(one["recommendations"] for one in reports),
+        told=_in_order(one["told"] for one in reports)[:MEASURED],
+        unchanged=_in_order(one["unchanged"] for one in reports)[:_SHOWN_UNCHANGED],
+    )
+
+
+def _summed(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
+    total = Counter[str]()
+    for one in counts:
+        total.update(one)
+    return total
+
+
+def _in_order(drawn: Iterable[Sequence[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
+    """The users of all tasks, by their aliases."""
+    return sorted(chain.from_iterable(drawn), key=lambda user: str(user["user"]))
 
 
 _COUNTERS = ("fields", "items", "gained", "lost")
@@ -132,7 +149,8 @@ class Narrator:
         first = counted.pop(_FIRST)
         counted |= {name: counted[name] + first for name in ("items", "gained")}
         counters = {name: dict(counter.most_common(self._most)) for name, counter in counted.items()}
-        return {**counters, "told": self._users(self._told), "unchanged": self._users(self._unchanged)}
+        drawn = {"told": self._users(self._told), "unchanged": self._users(self._unchanged)}
+        return {**counters, **drawn, "recommendations": counted["items"].total()}
 
     @property
     def _most(self) -> int:

@@ -68,6 +68,7 @@ class ConnectorRecord(WireModel):
         reason: Why it stopped; empty when it did not.
         fields: Field → users of whose record it differs.
         items: The most recommended items.
+        recommendations: Items in the lists of all users together; None where they were not counted.
         gained: Items that more users have than before, among those who are told something.
         lost: Items that fewer have.
         samples: Users who are told something, or would be; drawn by a hash, so that they are anybody.
@@ -85,6 +86,7 @@ class ConnectorRecord(WireModel):
     estimate: Estimate | None = None
     fields: dict[str, int] = Field(default_factory=dict)
     items: list[ItemCount] = Field(default_factory=list)
+    recommendations: int | None = None
     gained: list[ItemCount] = Field(default_factory=list)
     lost: list[ItemCount] = Field(default_factory=list)
     samples: list[Sample] = Field(default_factory=list)

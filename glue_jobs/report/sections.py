@@ -220,10 +220,11 @@ def _coverage(counts: Mapping[str, int]) -> str:
 
 def _concentration(part: ConnectorRecord) -> str:
     """How alike people's lists are."""
-    (users, who), ranked = audience(part.counts), part.counts.get("itemsRanked", 0)
-    top, first = part.items[:_TOP], part.items[0]
-    share = words.percent(sum(one.users for one in top), ranked)
-    said = f"The first item stands in the lists of {first.users:,} of {users:,} {who}"
+    (users, who), top = audience(part.counts), part.items[:_TOP]
+    said = f"The first item stands in the lists of {top[0].users:,} of {users:,} {who}"
+    if not part.recommendations:
+        return f"{said}."
+    share = words.percent(sum(one.users for one in top), part.recommendations)
     return f"{said}; the first {len(top)} together are {share} of all recommendations."
 
 

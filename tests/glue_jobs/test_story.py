@@ -88,5 +88,18 @@ def test_every_item_that_half_of_a_tasks_users_have_is_reported():
     assert len(narrated([*halves, *halves])["items"]) == 200
 
 
+def test_all_recommendations_are_counted_whether_or_not_their_item_is_reported():
+    tasks = [narrated([str(number), f"{number}-b"] for number in range(300)) for _ in range(2)]
+    assert together(tasks).recommendations == 1_200
+
+
+def test_first_lists_count_as_recommendations_and_empty_ones_do_not():
+    narrator = Narrator(b"key", lambda item_ids: ())
+    narrator.note("ann", Telling(Verdict.NEW, b"{}\n", items=["1", "2"]))
+    narrator.note("bob", Telling(Verdict.CLEARED, b"{}\n", was=told("1")))
+    narrator.note("cid", Telling(Verdict.CHANGED, b"{}\n", was=told("1"), items=["2"]))
+    assert together([narrator.report()]).recommendations == 3
+
+
 def test_of_short_lists_a_hundred_items_are_reported():
     assert len(narrated([str(number)] for number in range(300))["items"]) == 100

@@ -124,6 +124,7 @@ def a_part(**fields: Any) -> ConnectorRecord:
         "estimate": Estimate(measured=4, requests=1, minutes=0.0, units={"recs_items": 44, "campaign": 4}),
         "fields": {"price": 1, "itemId": 1},
         "items": [ItemCount(item_id="105", users=3), ItemCount(item_id="900", users=1)],
+        "recommendations": 8,
         "gained": [ItemCount(item_id="106", users=2)],
         "lost": [ItemCount(item_id="49", users=1)],
         "samples": [

@@ -166,7 +166,7 @@ def test_the_funnel_tells_all_five_numbers(page):
     [
         "11 of 12 recommendations (91.7 %) have metadata.",
         "stands in the lists of 3 of 5 users",
-        "are 33.3 % of all recommendations",
+        "the first 2 together are 50 % of all recommendations.",
         "too_large recs_items: 112 of 100 KB; set onOversize to trim 1 u-186661114c",
         "1 request, less than a minute at the destination's own rate, 48 units billed.",
         "Sent : 4 in this run; the 3 runs before: median 4, most 4",
@@ -203,6 +203,12 @@ def test_items_are_shares_of_those_who_see_a_list(facts, run, part, parse):
     text = parse(render(facts(run(part(counts=counts))))).text
     assert "stands in the lists of 3 of 6 users outside the holdout" in text
     assert "105 3 50 %" in text
+
+
+def test_a_record_that_did_not_count_all_recommendations_names_no_share_of_them(facts, run, part, parse):
+    text = parse(render(facts(run(part(recommendations=None))))).text
+    assert "stands in the lists of 3 of 5 users." in text
+    assert "of all recommendations" not in text
 
 
 def test_earlier_records_that_cannot_be_read_are_counted(facts, parse):
@@ -268,6 +274,7 @@ parts = st.builds(
     items=item_counts,
     gained=item_counts,
     lost=item_counts,
+    recommendations=st.none() | st.integers(0, 10**12),
     samples=st.lists(samples, max_size=3),
     unchanged=st.lists(samples, max_size=2),
 )
