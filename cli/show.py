@@ -11,7 +11,7 @@ from cli.ending import ending_in_words
 from cli.status import Status
 from connectors.contract.held import GuardReading, Held
 from connectors.contract.run_record import ConnectorRecord, Estimate, ItemCount, RunRecord, Sample
-from glue_jobs.report.words import limit, many
+from glue_jobs.report.words import limit, many, measured
 
 _SHOWN_ITEMS, _SHOWN_IDS = 5, 5
 # What a plan counts, in the order a person asks.
@@ -84,7 +84,7 @@ def guards(title: str, readings: Sequence[GuardReading], voice: Voice) -> None:
     rows = [
         [
             reading.name,
-            limit(reading.name, reading.number),
+            measured(reading),
             limit(reading.name, reading.limit),
             "HOLDS" if reading.is_breached else "",
             reading.note,

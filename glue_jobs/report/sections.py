@@ -107,7 +107,7 @@ def guards(part: ConnectorRecord, room: Room, id_: str) -> Markup | None:
     rows = [
         [
             join(tag("code", one.name), tag("br"), tag("span", f"{one.note}{_excuse(one)}", class_="note")),
-            words.limit(one.name, one.number),
+            words.measured(one),
             f"{'≥' if one.name.startswith('min') else '≤'} {words.limit(one.name, one.limit)}",
             tag("span", "holds the run", class_="chip stop") if one.is_breached else "lets pass",
         ]

@@ -84,9 +84,9 @@ def breached(part: ConnectorRecord) -> list[GuardReading]:
 
 def against(reading: GuardReading) -> str:
     """A guard's number against its limit, in words."""
-    number, limit = (words.limit(reading.name, value) for value in (reading.number, reading.limit))
+    limit = words.limit(reading.name, reading.limit)
     allowed = f"{limit} is needed" if reading.name.startswith("min") else f"at most {limit} passes"
-    return f"{number} where {allowed}"
+    return f"{words.measured(reading)} where {allowed}"
 
 
 def _held(part: ConnectorRecord, standing: Standing, folder: str) -> Verdict:

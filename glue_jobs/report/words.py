@@ -7,9 +7,13 @@ from datetime import UTC, datetime
 
 from pydantic import JsonValue
 
+from connectors.contract.held import GuardReading
+
 NOTHING = "\u2013"
 
 _MINUTE_S, _HOUR_S = 60, 3600
+# As many as a float tells apart.
+_MOST_DECIMALS = 17
 
 # A verdict → what it means for a user.
 VERDICTS = {
@@ -79,11 +83,11 @@ FIGURES = {
 }
 
 
-def number(value: float) -> str:
-    """``1,234`` and ``66.7``: at most one decimal."""
+def number(value: float, decimals: int = 1) -> str:
+    """``1,234`` and ``66.7``: no decimals for a whole number."""
     if not math.isfinite(value):
         return str(value)
-    return f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
+    return f"{value:,.0f}" if value == round(value) else f"{value:,.{decimals}f}"
 
 
 def percent(part: float, whole: float) -> str:
@@ -148,7 +152,27 @@ def seconds(taken_s: float) -> str:
     return f"{whole_s // _HOUR_S} h {whole_s % _HOUR_S // _MINUTE_S} min"
 
 
-def limit(guard: str, reading: float) -> str:
-    """A guard's number with its unit, which its name ends with."""
-    unit = next((unit for end, unit in (("Pct", " %"), ("Hours", " h")) if guard.endswith(end)), "")
-    return f"{number(round(reading, 1))}{unit}"
+def limit(guard: str, allowed: float) -> str:
+    """A guard's limit as it is set, with its unit."""
+    return f"{number(allowed, _decimals(allowed, allowed))}{_unit(guard)}"
+
+
+def measured(reading: GuardReading) -> str:
+    """A guard's number with its unit, never rounded onto or over its limit."""
+    decimals = _decimals(reading.number, reading.limit)
+    return f"{number(round(reading.number, decimals), decimals)}{_unit(reading.name)}"
+
+
+def _unit(guard: str) -> str:
+    """What a guard counts in: its name ends with it."""
+    return next((unit for end, unit in (("Pct", " %"), ("Hours", " h")) if guard.endswith(end)), "")
+
+
+def _decimals(value: float, other: float) -> int:
+    """The fewest decimals, at least one, with which a value stays above, below or equal to another."""
+    side = _side(value, other)
+    return next((few for few in range(1, _MOST_DECIMALS) if _side(round(value, few), other) == side), _MOST_DECIMALS)
+
+
+def _side(value: float, other: float) -> tuple[bool, bool]:
+    return value > other, value < other

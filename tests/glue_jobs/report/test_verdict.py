@@ -72,6 +72,13 @@ def test_what_is_held_names_each_guard_its_number_its_limit_and_both_commands(fa
     ]
 
 
+def test_a_number_just_beyond_its_limit_does_not_read_as_if_it_passed(facts, run, part):
+    close = BREACH.model_copy(update={"number": 15.04})
+    waiting = Standing(waiting="20261121T040000Z-3f9a2c")
+    found = verdict.of_run(facts(run(part(outcome="held", guards=[close])), standings={"braze": waiting}))
+    assert found.sentence.endswith(", 15.04 % where at most 15 % passes.")
+
+
 def test_what_an_earlier_run_left_waiting_is_approved_under_that_runs_name(facts, run, part):
     held = part(outcome="held", guards=[BREACH], reason="run 20261120T040000Z-3f9a2c waits for a yes")
     found = verdict.of_run(facts(run(held), standings={"braze": Standing(waiting="20261120T040000Z-3f9a2c")}))

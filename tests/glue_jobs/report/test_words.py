@@ -3,7 +3,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from connectors.contract.held import GuardReading
 from glue_jobs import output
 from glue_jobs.delta import Verdict
 from glue_jobs.report import words
@@ -53,11 +56,49 @@ def test_a_moment_is_told_in_utc():
     assert words.day(datetime(2026, 1, 2, 3, 4, tzinfo=UTC)) == "2 Jan, 03:04"
 
 
+def reading(number, limit, name="maxBadLinePct"):
+    return GuardReading(name=name, number=number, limit=limit, is_breached=number > limit, note="")
+
+
 @pytest.mark.parametrize(
     ("guard", "shown"), [("maxClearedPct", "66.7 %"), ("maxInputAgeHours", "66.7 h"), ("maxCleared", "66.7")]
 )
 def test_a_guard_says_what_it_counts_in(guard, shown):
-    assert words.limit(guard, 66.6667) == shown
+    assert words.measured(reading(66.6667, 15, guard)) == shown
+
+
+@pytest.mark.parametrize(
+    ("limit", "shown"), [(15, "15 %"), (0.02, "0.02 %"), (12.5, "12.5 %"), (0, "0 %"), (1000, "1,000 %")]
+)
+def test_a_limit_is_shown_as_it_is_set(limit, shown):
+    assert words.limit("maxBadLinePct", limit) == shown
+
+
+@pytest.mark.parametrize(
+    ("number", "limit", "shown"),
+    [
+        (15.04, 15, "15.04 %"),
+        (0.03, 0.02, "0.03 %"),
+        (0.0201, 0.02, "0.0201 %"),
+        (0.02, 0.02, "0.02 %"),
+        (99.96, 100, "99.96 %"),
+        (66.6667, 15, "66.7 %"),
+        (15.96, 15, "16 %"),
+        (1234.56, 15, "1,234.6 %"),
+    ],
+)
+def test_a_number_has_the_decimals_that_tell_it_from_its_limit(number, limit, shown):
+    assert words.measured(reading(number, limit)) == shown
+
+
+_NUMBERS = st.decimals(0, 1000, places=6).map(float)
+
+
+@given(_NUMBERS, _NUMBERS)
+def test_what_is_shown_stands_to_its_limit_as_the_numbers_do(number, limit):
+    shown = [words.measured(reading(number, limit)), words.limit("maxBadLinePct", limit)]
+    measured, allowed = (float(text.removesuffix(" %").replace(",", "")) for text in shown)
+    assert (measured > allowed, measured < allowed) == (number > limit, number < limit)
 
 
 @pytest.mark.parametrize(
