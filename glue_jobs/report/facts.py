@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -35,6 +35,7 @@ class Facts:
         earlier: The records of the runs before, newest first.
         unreadable: How many records before could not be read.
         standings: By connector.
+        approved: Runs that a guard held and whose commit was approved since, as (run id, connector).
     """
 
     record: RunRecord
@@ -43,6 +44,7 @@ class Facts:
     earlier: Sequence[RunRecord] = ()
     unreadable: int = 0
     standings: Mapping[str, Standing] = field(default_factory=dict)
+    approved: Set[tuple[str, str]] = frozenset()
 
     def standing(self, part: ConnectorRecord) -> Standing:
         """How a connector's part stands by now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 from connectors.contract import layout
@@ -10,7 +10,7 @@ from connectors.contract.aliases import alias_key
 from connectors.contract.documents import DamagedError
 from connectors.contract.held import newest_held
 from connectors.contract.run_record import ConnectorRecord, RunRecord, read_record, run_ids, write_record
-from connectors.contract.storage import Storage, StorageError
+from connectors.contract.storage import NotFoundError, Storage, StorageError
 from connectors.contract.tally import read_tally
 from connectors.contract.wire import NewerFormatError
 from glue_jobs.report.facts import Facts, Standing
@@ -55,7 +55,8 @@ def gather(storage: Storage, record: RunRecord, as_of: datetime) -> Facts:
     before = [run_id for run_id in run_ids(storage) if run_id < record.run_id][:_EARLIER]
     earlier = list(_readable(storage, before))
     standings = {part.connector: _standing(storage, part) for part in record.connectors}
-    return Facts(record, storage.root, as_of, earlier, len(before) - len(earlier), standings)
+    approved = frozenset(_approved(storage, (record, *earlier)))
+    return Facts(record, storage.root, as_of, earlier, len(before) - len(earlier), standings, approved)
 
 
 def _readable(storage: Storage, ids: list[str]) -> Iterator[RunRecord]:
@@ -67,6 +68,23 @@ def _readable(storage: Storage, ids: list[str]) -> Iterator[RunRecord]:
             continue
         if record is not None:
             yield record
+
+
+def _approved(storage: Storage, runs: Iterable[RunRecord]) -> Iterator[tuple[str, str]]:
+    """Held runs whose commit is published by now. One that found a commit waiting made none of its own."""
+    for run in runs:
+        for part in run.connectors:
+            is_own = part.manifest == layout.manifest(part.connector, run.run_id)
+            if part.outcome == "held" and is_own and _is_there(storage, part.manifest):
+                yield run.run_id, part.connector
+
+
+def _is_there(storage: Storage, key: str) -> bool:
+    try:
+        storage.get(key)
+    except NotFoundError:
+        return False
+    return True
 
 
 def _standing(storage: Storage, part: ConnectorRecord) -> Standing:

@@ -15,20 +15,28 @@ from glue_jobs.report.tables import block, table
 
 @dataclass(frozen=True)
 class Past:
-    """One run as the history shows it."""
+    """One run as the history shows it.
+
+    Attributes:
+        part: What it did for the connector; None when it took no part.
+        is_approved: Whether a guard held it, and its commit was approved since.
+    """
 
     run: RunRecord
     part: ConnectorRecord | None
+    is_approved: bool
 
     @property
     def outcome(self) -> str:
         """How it ended for the connector."""
+        if self.is_approved:
+            return "approved"
         return self.part.outcome if self.part else "stopped"
 
     @property
     def is_true(self) -> bool:
         """Whether its figures came true."""
-        return self.outcome == "committed"
+        return self.outcome in ("committed", "approved")
 
     def count(self, figure: str) -> int:
         """A figure of the run; 0 for one that stopped before it had any."""
@@ -44,7 +52,7 @@ _TRENDS: Sequence[tuple[str, Callable[[Past], int]]] = (
 
 def history(part: ConnectorRecord, facts: Facts, room: Room, id_: str) -> Markup | None:
     """A connector's runs up to this one; None for its first."""
-    runs = [Past(run, run.of(part.connector)) for run in (facts.record, *facts.earlier)]
+    runs = [_past(run, part.connector, facts) for run in (facts.record, *facts.earlier)]
     if len(runs) == 1:
         return None
     charted = [_trend(name, [(count(past), past.is_true) for past in reversed(runs)]) for name, count in _TRENDS]
@@ -59,6 +67,10 @@ def history(part: ConnectorRecord, facts: Facts, room: Room, id_: str) -> Markup
         tag("p", f"{words.many(facts.unreadable, 'record')} could not be read.") if facts.unreadable else None,
         id_=id_,
     )
+
+
+def _past(run: RunRecord, connector: str, facts: Facts) -> Past:
+    return Past(run, run.of(connector), (run.run_id, connector) in facts.approved)
 
 
 def _when(past: Past) -> Markup:

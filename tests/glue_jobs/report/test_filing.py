@@ -104,6 +104,27 @@ def test_a_held_run_waits_until_someone_decides(storage, run, part, manifest, no
     assert gather(storage, record, now).standings["braze"].tally.records == 4
 
 
+def a_held(run, part, days):
+    """A run that a guard held so many days before, and that wrote a commit of its own."""
+    return run(part(outcome="held", manifest=layout.manifest("braze", run(days=days).run_id)), days=days)
+
+
+def test_of_the_held_runs_those_whose_commit_was_published_were_approved(storage, run, part, now):
+    dropped, approved = a_held(run, part, days=3), a_held(run, part, days=2)
+    found_it_waiting = run(part(outcome="held", manifest=approved.connectors[0].manifest), days=1)
+    for one in (dropped, approved, found_it_waiting):
+        write_record(storage, layout.run_record(one.run_id), one)
+    storage.put(approved.connectors[0].manifest, b"of whatever release")
+    assert gather(storage, run(part()), now).approved == {(approved.run_id, "braze")}
+
+
+def test_a_run_that_was_approved_since_its_page_was_written_is_a_commit_of_its_own(storage, run, part, now, manifest):
+    record = a_held(run, part, days=0)
+    assert gather(storage, record, now).approved == set()
+    publish(storage, manifest)
+    assert gather(storage, record, now).approved == {(record.run_id, "braze")}
+
+
 def test_another_run_that_waits_is_not_this_one(storage, run, part, manifest, now):
     wait(storage, manifest)
     record = run(part(outcome="held", manifest="output/braze/another"), days=1)

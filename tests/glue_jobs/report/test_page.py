@@ -211,6 +211,14 @@ def test_a_record_that_did_not_count_all_recommendations_names_no_share_of_them(
     assert "of all recommendations" not in text
 
 
+def test_a_held_run_that_was_approved_is_drawn_as_the_commit_it_became(facts, run, part, parse):
+    earlier = [run(part(), days=1), run(part(outcome="held"), days=2), run(part(outcome="held"), days=3)]
+    top = parse(render(facts(earlier=earlier, approved={(earlier[1].run_id, "braze")})))
+    assert "19 Nov 04:00 approved 4 3 1 18 Nov 04:00 held (4) (3) (1)" in top.text
+    chart = next(top.all("svg"))
+    assert ["open" in bar.classes for bar in chart.all("rect")] == [True, False, False, False]
+
+
 def test_earlier_records_that_cannot_be_read_are_counted(facts, parse):
     assert "2 records could not be read." in parse(render(facts(unreadable=2))).text
 
