@@ -108,8 +108,10 @@ class Catalogue:
         return b'{"itemId":%b,"score":%b%b' % (to_json(item_id), to_json(score), self._piece(item_id).tail)
 
     def items(self, item_ids: Sequence[str], scores: Sequence[float | None] | None = None) -> list[bytes]:
-        """Items as they stand in a record."""
-        return list(map(self.item, item_ids, scores or [None] * len(item_ids)))
+        """Items as they stand in a record; without scores where these are not known."""
+        if scores is None:
+            return [self._made(item_id).json for item_id in item_ids]
+        return list(map(self.item, item_ids, scores))
 
     def _piece(self, item_id: str) -> Piece:
         return self.pieces.get(item_id) or self._unknown

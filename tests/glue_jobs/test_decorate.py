@@ -51,6 +51,11 @@ def test_a_score_stands_behind_the_id():
     of = catalogue(scored=True, _1=LAMP)
     assert of.item("1", 0.25) == b'{"itemId":"1","score":0.25,"name":"Lamp","price":9.5}'
     assert json.loads(of.item("1", None))["score"] is None
+    assert of.items(["1"], [0.25]) == [of.item("1", 0.25)]
+
+
+def test_where_no_scores_are_known_none_stands_in_an_item():
+    assert catalogue(scored=True, _1=LAMP).items(["1"]) == [b'{"itemId":"1","name":"Lamp","price":9.5}']
 
 
 def test_fields_of_any_name_and_type_are_carried_as_they_are():

@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from glue_jobs.decorate import Catalogue, item_piece
 from glue_jobs.delta import Told, Verdict
 from glue_jobs.story import MEASURED, Narrator, together
 from glue_jobs.tell import Telling
@@ -67,6 +68,13 @@ def test_the_more_parts_there_are_the_less_each_reports():
     reports, _ = story_of([f"user-{number}" for number in range(20_000)], 100)
     assert max(len(report["told"]) for report in reports) <= 21
     assert max(len(report["unchanged"]) for report in reports) <= 12
+
+
+def test_a_user_who_is_told_nothing_is_shown_without_the_scores_that_nobody_kept():
+    narrator = Narrator(b"key", Catalogue(("name",), {"1": item_piece({"name": "Lamp"}, ("name",))}, scored=True).items)
+    narrator.note("ann", Telling(Verdict.UNCHANGED, was=told("1"), items=["1"]))
+    (sample,) = together([narrator.report()]).unchanged_samples()
+    assert sample.after == [{"itemId": "1", "name": "Lamp"}]
 
 
 def narrated(lists):
