@@ -46,7 +46,8 @@ class RunNumbers:
 
 def read_guards(guards: Guards, run: RunNumbers) -> list[GuardReading]:
     """What each guard that has a limit says, in the order of config.json."""
-    return [*_of_clears(guards, run), *_of_changes(guards, run), *_of_lines(guards, run), *_of_lists(guards, run)]
+    kinds = (_of_clears, _of_changes, _of_lines, _of_metadata, _of_lists)
+    return [reading for kind in kinds for reading in kind(guards, run)]
 
 
 def breached(readings: list[GuardReading]) -> list[GuardReading]:
@@ -96,13 +97,16 @@ def _percent(part: int, whole: int) -> float:
     return 100 * part / whole if whole else 0.0
 
 
+def _of_metadata(guards: Guards, run: RunNumbers) -> Iterator[GuardReading]:
+    ranked = run.counts["itemsRanked"]
+    known = ranked - run.counts["itemsWithoutMetadata"]
+    note = f"{known} of {ranked} recommendations have metadata"
+    idle = "" if ranked else "where nothing is recommended none is missing"
+    yield from _least("minMetadataCoveragePct", _percent(known, ranked), guards.min_metadata_coverage_pct, note, idle)
+
+
 def _of_lists(guards: Guards, run: RunNumbers) -> Iterator[GuardReading]:
     counts = run.counts
-    known = counts["itemsRanked"] - counts["itemsWithoutMetadata"]
-    note = f"{known} of {counts['itemsRanked']} recommendations have metadata"
-    share = run.percent(known, "itemsRanked")
-    acts = bool(counts["itemsRanked"])
-    yield from _least("minMetadataCoveragePct", share, guards.min_metadata_coverage_pct, note, acts)
     short = counts.get("usersBelowMinItems", 0)
     note = f"{short} of {counts['users']} users have fewer recommendations than minItems"
     limit = guards.max_below_min_items_pct
@@ -137,11 +141,16 @@ def _most(name: str, number: float, limit: float | None, note: str, idle: str = 
         idle: Why it does not act; empty where it does.
     """
     if limit is not None:
-        is_beyond = number > limit
-        note = f"{note}; {idle}" if is_beyond and idle else note
-        yield GuardReading(name=name, number=number, limit=limit, is_breached=is_beyond and not idle, note=note)
+        yield _reading(name, number, limit, note, idle, is_beyond=number > limit)
 
 
-def _least(name: str, number: float, limit: float | None, note: str, acts: bool) -> Iterator[GuardReading]:
+def _least(name: str, number: float, limit: float | None, note: str, idle: str) -> Iterator[GuardReading]:
+    """The same with a lower limit."""
     if limit is not None:
-        yield GuardReading(name=name, number=number, limit=limit, is_breached=acts and number < limit, note=note)
+        yield _reading(name, number, limit, note, idle, is_beyond=number < limit)
+
+
+def _reading(name: str, number: float, limit: float, note: str, idle: str, *, is_beyond: bool) -> GuardReading:
+    """What a guard says; where it is idle beyond its limit, with the reason."""
+    note = f"{note}; {idle}" if is_beyond and idle else note
+    return GuardReading(name=name, number=number, limit=limit, is_breached=is_beyond and not idle, note=note)

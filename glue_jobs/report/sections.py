@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from connectors.contract.held import GuardReading
 from connectors.contract.receipts import Fate
 from connectors.contract.records import ITEM_ID
 from connectors.contract.run_record import ConnectorRecord, Estimate, ItemCount
@@ -106,7 +105,7 @@ def guards(part: ConnectorRecord, room: Room, id_: str) -> Markup | None:
     """Every guard's number against its limit."""
     rows = [
         [
-            join(tag("code", one.name), tag("br"), tag("span", f"{one.note}{_excuse(one)}", class_="note")),
+            join(tag("code", one.name), tag("br"), tag("span", one.note, class_="note")),
             words.measured(one),
             f"{'≥' if one.name.startswith('min') else '≤'} {words.limit(one.name, one.limit)}",
             tag("span", "holds the run", class_="chip stop") if one.is_breached else "lets pass",
@@ -117,12 +116,6 @@ def guards(part: ConnectorRecord, room: Room, id_: str) -> Markup | None:
         "Numbers that may not pass without a yes", ["Guard", "Now#", "Limit#", "Answer"], rows, most=room.rows
     )
     return block("Guards", shown, id_=id_) if shown else None
-
-
-def _excuse(one: GuardReading) -> str:
-    """Why a guard lets pass what is beyond its limit."""
-    is_beyond = one.number < one.limit if one.name.startswith("min") else one.number > one.limit
-    return "; beyond the limit, but too few users, or a first run" if is_beyond and not one.is_breached else ""
 
 
 # What people will see

@@ -57,7 +57,9 @@ def test_clears_that_are_repeated_are_no_news():
 
 
 def test_where_nobody_is_recommended_anything_no_metadata_is_missing():
-    assert names(guards(min_metadata_coverage_pct=90), numbers(users=10)) == []
+    (reading,) = read_guards(guards(min_metadata_coverage_pct=90), numbers(users=10))
+    assert not reading.is_breached
+    assert reading.note == "0 of 0 recommendations have metadata; where nothing is recommended none is missing"
 
 
 def test_of_several_kinds_of_input_the_guard_names_the_worst():
