@@ -62,7 +62,7 @@ def discard(storage: Storage, connector: str, run_id: str | None = None) -> Held
         OutOfDateError: Nothing is held, or not that run any more.
     """
     held = _held(storage, connector, run_id)
-    let_go(storage, connector)
+    let_go(storage, connector, until=held.run_id)
     return held
 
 
@@ -90,8 +90,11 @@ def check_plan(plan: RunRecord, inputs: Sequence[InputObject], storage: Storage,
         is_full: Whether the run is to send everyone.
 
     Raises:
-        OutOfDateError: An object is another one, something was committed since, or the plan did not send everyone.
+        OutOfDateError: An object is another one, something was committed since, the plan did not send everyone, or
+            it could not say what would be done for a connector.
     """
+    if unseen := [one.connector for one in plan.connectors if one.outcome == "stopped"]:
+        raise OutOfDateError(f"plan {plan.run_id} could not say what is done for {_shown(unseen)}; make another one")
     if is_full and not plan.is_full:
         raise OutOfDateError(f"plan {plan.run_id} did not say what sending everyone does; make another one with --full")
     was = {(one.root, one.key): one.mark for one in plan.inputs}

@@ -108,7 +108,7 @@ def decide(now: Now | None, told: Told | None, rules: Rules, *, has_failed: bool
         is_due: His last send is old enough to be repeated.
     """
     if now is None:
-        return Verdict.FAILED if has_failed else _of_absent(told, rules)
+        return Verdict.FAILED if has_failed else _of_absent(told, rules, is_due=is_due)
     is_nothing_held = told is None or (told.op == "clear" and told.is_known)
     if is_nothing_held and not now.item_ids:
         return Verdict.EMPTY
@@ -132,10 +132,10 @@ def _of_present(now: Now, told: Told | None, rules: Rules, *, is_due: bool) -> V
     return Verdict.REFRESHED if is_due else Verdict.UNCHANGED
 
 
-def _of_absent(told: Told | None, rules: Rules) -> Verdict:
+def _of_absent(told: Told | None, rules: Rules, *, is_due: bool) -> Verdict:
     """A clear is repeated until it is confirmed; then there is nothing left to remember."""
     if told is not None and told.op == "clear":
-        if told.rejections >= REST_AFTER:
+        if told.rejections >= REST_AFTER and not is_due:
             return Verdict.RESTING
         return Verdict.FORGOTTEN if told.is_known else Verdict.CLEARED
     return Verdict.CLEARED if rules.clears_gone else Verdict.GONE

@@ -12,8 +12,9 @@ from pyspark.errors import PySparkException
 
 from connectors.contract.layout import LayoutError
 from connectors.contract.storage import StorageError
+from connectors.contract.wire import NewerFormatError
 from glue_jobs import errors
-from glue_jobs.errors import InputError, SyncError
+from glue_jobs.errors import InputError, StateError, SyncError
 
 _OURS = re.compile(r"(?:glue_jobs\.errors|connectors\.contract\.storage)\.(\w+): ([^\n]+)")
 _CUT = re.compile(r"java\.io\.EOFException|ZipException|incorrect (?:data|header) check|invalid (?:block|stored)", re.I)
@@ -28,6 +29,8 @@ def in_our_words(error: Exception) -> SyncError | None:
     """The error as one of ours; None for one that is a fault of ours, to be seen whole."""
     if isinstance(error, SyncError):
         return error
+    if isinstance(error, NewerFormatError):
+        return _chained(StateError(f"{error}; run it with the newer release"), error)
     if isinstance(error, (StorageError, LayoutError)):
         return _chained(SyncError(str(error)), error)
     if isinstance(error, (Py4JJavaError, PySparkException)):

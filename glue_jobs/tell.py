@@ -116,7 +116,7 @@ class Teller:
         changed = self._changed(verdict, final, told)
         line = self._line(user_id, verdict, final, told, changed)
         if line is not None:
-            _count_replaced(verdict, now, told, counts)
+            self._count_replaced(verdict, now, rows, counts)
         return Telling(verdict, line, kept, told, items, changed)
 
     def _now(self, user_id: str, final: Shortlist) -> Now:
@@ -186,6 +186,20 @@ class Teller:
         ends_holdout = told is not None and told.is_marked
         return upsert_line(user_id, items, final.query_item_ids, changed, ends_holdout=ends_holdout)
 
+    def _count_replaced(self, verdict: Verdict, now: Now | None, rows: Sequence[Meeting], counts: Counter[str]) -> None:
+        """Count a list that is sent in place of another one, as guards look at it, whether or not that arrived."""
+        sent = next((row.told for row in rows if row.told), None)
+        if now is None or sent is None or now.op != "upsert" or sent.op not in ("upsert", "gone"):
+            return
+        counts["emptied"] += bool(sent.item_ids) and not now.item_ids
+        counts["changedUnconfirmed"] += verdict is Verdict.REPEATED and self._differs(now, sent)
+
+    def _differs(self, now: Now, sent: Told) -> bool:
+        """Whether a list is another one than was sent; by its items where nothing better is known."""
+        if sent.fingerprint is None or self._has_other_policy:
+            return set(sent.item_ids) != set(now.item_ids)
+        return sent.fingerprint != now.fingerprint
+
     def _changed(self, verdict: Verdict, final: Shortlist | None, told: Told | None) -> Sequence[str]:
         """The fields whose values differ from what was acknowledged; none where that is not known for sure."""
         plan, catalogue = self._plan, self._catalogue
@@ -196,14 +210,6 @@ class Teller:
             return ()
         before, after = (told.item_ids, catalogue.known_hashes), (final.item_ids, catalogue.hashes)
         return changed_fields(catalogue.fields, *before, *after)
-
-
-def _count_replaced(verdict: Verdict, now: Now | None, told: Told | None, counts: Counter[str]) -> None:
-    """Count a list that is sent in place of another one, as guards look at it."""
-    if now is None or told is None or (told.op, now.op) != ("upsert", "upsert"):
-        return
-    counts["emptied"] += bool(told.item_ids) and not now.item_ids
-    counts["changedUnconfirmed"] += verdict is Verdict.REPEATED and set(told.item_ids) != set(now.item_ids)
 
 
 def _looks_further(policy: ChangePolicy, than: ChangePolicy | None) -> bool:

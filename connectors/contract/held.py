@@ -63,18 +63,16 @@ class Held(VersionedModel):
 
 
 def hold(storage: Storage, held: Held) -> None:
-    """Keep a commit until someone says yes or no. It takes the place of an older one."""
-    key = layout.held(held.connector, held.run_id)
-    storage.put(key, held.to_json().encode())
-    for entry in list(storage.list(layout.held_folder(held.connector))):
-        if entry.key != key:
-            storage.delete(entry.key)
+    """Keep a commit until someone says yes or no. It takes the place of an older one; a newer one takes its own."""
+    storage.put(layout.held(held.connector, held.run_id), held.to_json().encode())
+    *older, _ = sorted(_keys(storage, held.connector))
+    for key in older:
+        storage.delete(key)
 
 
 def newest_held(storage: Storage, connector: str) -> Held | None:
     """The commit of a connector that waits; None when none does."""
-    keys = [entry.key for entry in storage.list(layout.held_folder(connector))]
-    for key in sorted(keys, reverse=True):  # run ids begin with their time
+    for key in sorted(_keys(storage, connector), reverse=True):
         try:
             return read_document(storage, key, Held)
         except NotFoundError:  # someone decided meanwhile
@@ -82,7 +80,17 @@ def newest_held(storage: Storage, connector: str) -> Held | None:
     return None
 
 
-def let_go(storage: Storage, connector: str) -> None:
-    """Nothing of a connector is held any more."""
-    for entry in list(storage.list(layout.held_folder(connector))):
-        storage.delete(entry.key)
+def let_go(storage: Storage, connector: str, until: str | None = None) -> None:
+    """Nothing of a connector is held any more.
+
+    Args:
+        until: The newest run to let go of; all of them when None.
+    """
+    for key in _keys(storage, connector):
+        if until is None or key <= layout.held(connector, until):
+            storage.delete(key)
+
+
+def _keys(storage: Storage, connector: str) -> list[str]:
+    """What is held, by its keys: in order they are in the order of time, with which run ids begin."""
+    return [entry.key for entry in storage.list(layout.held_folder(connector))]

@@ -13,6 +13,7 @@ from connectors.contract.run_record import ConnectorRecord, RunRecord, read_reco
 from connectors.contract.storage import NotFoundError, Storage, StorageError
 from connectors.contract.tally import read_tally
 from connectors.contract.wire import NewerFormatError
+from glue_jobs.errors import StateError
 from glue_jobs.report.facts import Facts, Standing
 from glue_jobs.report.page import render
 from glue_jobs.state import read_manifest
@@ -32,7 +33,7 @@ def keep(storage: Storage, record: RunRecord, report: Callable[[str], None]) -> 
     write_record(storage, layout.run_record(record.run_id), record)
     try:
         file_report(storage, record, record.finished_at)
-    except StorageError as error:
+    except (StorageError, NewerFormatError, StateError) as error:
         report(f"warning: the report was not written: {error}; write it with recsync report")
 
 

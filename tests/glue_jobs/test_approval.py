@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from connectors.contract import layout
-from connectors.contract.held import GuardReading, Held, InputObject, hold, newest_held
+from connectors.contract.held import GuardReading, Held, InputObject, hold, let_go, newest_held
 from connectors.contract.local_storage import LocalStorage
 from connectors.contract.manifest import Pointer, RunManifest
 from glue_jobs import state
@@ -92,6 +92,20 @@ def test_a_newer_held_run_takes_the_place_of_an_older_one(storage):
     with pytest.raises(OutOfDateError, match=f"run {RUN} is not held; run {LATER} is"):
         approve(storage, "braze", RUN)
     assert approve(storage, "braze", LATER).held.run_id == LATER
+
+
+def test_an_older_run_that_is_held_late_does_not_take_the_place_of_a_newer_one(storage):
+    newer = held(storage, LATER)
+    held(storage)
+    assert newest_held(storage, "braze") == newer
+    assert len(list(storage.list("held/"))) == 1
+
+
+def test_a_no_to_one_run_is_none_to_a_newer_one(storage):
+    held(storage)
+    newer = held(storage, LATER)
+    let_go(storage, "braze", until=RUN)
+    assert newest_held(storage, "braze") == newer
 
 
 def test_what_was_committed_since_is_named(storage):

@@ -122,6 +122,12 @@ def test_after_three_rejections_of_the_same_content_a_user_rests(times, verdict)
     assert decide(None, unheard_clear, CLEARS, has_failed=False) == ("cleared" if times < 3 else "resting")
 
 
+def test_a_resting_clear_wakes_when_it_is_due():
+    clear = refused(3, CLEARED)
+    assert decide(None, clear, CLEARS, has_failed=False, is_due=True) is Verdict.CLEARED
+    assert decide(None, clear, CLEARS, has_failed=False, is_due=False) is Verdict.RESTING
+
+
 def test_a_resting_user_wakes_by_a_change_a_refresh_or_a_full_run():
     resting = refused(3)
     assert decide(Now(["9"], 9), resting, KEEPS, has_failed=False) is Verdict.REPEATED

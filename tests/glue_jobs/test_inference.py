@@ -192,6 +192,11 @@ def test_scores_that_nobody_asks_for_are_left_behind():
     assert batch_row(line, "userId", keeps_scores=False)[:3] == ("good", "1", packed_list(["2"], None))
 
 
+def test_a_failed_line_whose_error_is_no_text_fails_like_any_other():
+    kind, key, _, _, reason = batch_row(b'{"input":{"userId":"1"},"error":"bad \\ud83d"}', "userId")
+    assert (kind, key, reason) == ("failed", "1", '"bad \\ud83d"')
+
+
 @pytest.mark.parametrize("key", ['"\\ud800"', '"1"'])
 def test_half_a_surrogate_pair_is_no_id(key):
     """Nothing that is written in UTF-8 could hold it."""

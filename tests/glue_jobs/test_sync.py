@@ -23,12 +23,15 @@ from connectors import registry
 from connectors.braze.config import BrazeOptions
 from connectors.braze.connector import BrazeConnector
 from connectors.braze.payload import attributes_object
+from connectors.contract import layout
 from connectors.contract.layout import JobFolder
 from connectors.contract.local_storage import LocalStorage
 from connectors.contract.receipts import Receipt, Rejection, write_receipts
 from connectors.contract.records import SyncRecord
+from connectors.contract.run_record import read_record
 from connectors.contract.storage import StorageError, open_storage
 from glue_jobs import connector_sync, errors, output, state, sync
+from glue_jobs.errors import OutOfDateError
 from glue_jobs.holdout import Holdout
 from glue_jobs.report import filing
 
@@ -297,13 +300,30 @@ def test_several_connectors_share_a_run_and_each_commits_for_itself(two_connecto
     assert result.exit_code == 0
 
 
-def test_what_stops_one_connector_leaves_the_other_alone(two_connectors):
+@pytest.mark.parametrize(
+    "damaged", ["output/letters/state/_current.json", "output/letters/year=*/*/*/*/_manifest.json"]
+)
+@pytest.mark.parametrize("content", ["{", '{"formatVersion": 99}'], ids=["damaged", "of a newer release"])
+def test_what_stops_one_connector_leaves_the_other_alone(two_connectors, damaged, content):
     run_all(two_connectors)
-    (two_connectors.path / "output/letters/state/_current.json").write_text("{")
+    (path,) = two_connectors.path.glob(damaged)
+    path.write_text(content)
     result = run_all(two_connectors)
     assert [one.connector for one in result.synced] == ["braze"]
     assert list(result.stopped) == ["letters"]
     assert result.exit_code == 1
+    assert read_record(open_storage(two_connectors.folder.root), layout.run_record(result.record.run_id))
+
+
+def test_what_a_plan_could_not_say_is_not_published_by_its_run(two_connectors):
+    run_all(two_connectors)
+    pointer = two_connectors.path / "output/letters/state/_current.json"
+    was = pointer.read_text()
+    pointer.write_text("{")
+    planned = sync.run(two_connectors.spark, two_connectors.folder, now=NOW, report=lambda text: None, is_plan=True)
+    pointer.write_text(was)
+    with pytest.raises(OutOfDateError, match="could not say what is done for letters"):
+        sync.run(two_connectors.spark, two_connectors.folder, now=NOW, report=lambda text: None, plan=planned.record)
 
 
 def test_a_user_who_is_gone_is_kept_and_sent_whole_when_he_returns(user_personalization):

@@ -115,6 +115,29 @@ def test_a_changed_policy_keeps_the_row_in_its_own_terms():
     assert telling.kept.fingerprint == fingerprint(next(catalogue().listings([["1", "2"]])).entries, b"s", SET)
 
 
+def test_an_empty_list_in_place_of_one_with_items_is_counted_also_for_who_was_away():
+    for op in ("upsert", "gone"):
+        counts = Counter()
+        tell("ann", [listed(), told("1", op=op)], plan(), catalogue(), counts)
+        assert counts["emptied"] == 1, op
+
+
+@pytest.mark.parametrize(
+    ("rows", "shop", "is_counted"),
+    [
+        ([listed("1", "2"), told("1", "2")], SHOP, False),
+        ([listed("1", "2"), told("1", "2")], CHEAPER, True),
+        ([listed("1", "3"), told("1", "2")], SHOP, True),
+        ([listed("1", "2"), told("1", "2", fingerprint=None)], CHEAPER, False),
+        ([listed("1", "3"), told("1", "2", fingerprint=None)], SHOP, True),
+    ],
+)
+def test_what_is_sent_in_place_of_something_that_never_arrived_counts_where_it_is_another(rows, shop, is_counted):
+    counts, unheard = Counter(), plan(unacknowledged=Unacknowledged(1, everyone=True))
+    assert tell("ann", rows, unheard, catalogue(shop), counts).verdict == "repeated"
+    assert counts["changedUnconfirmed"] == is_counted
+
+
 def test_without_the_items_of_the_last_run_a_change_is_sent_whole():
     unknown = replace(catalogue(), known=None)
     assert record(listed("1"), told("2"), of=unknown).changed is None

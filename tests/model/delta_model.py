@@ -421,7 +421,8 @@ class Model:
     def _without_list(self, day: Day, today: Read, user: str, told: Told) -> Answer:
         if user in today.unanswered:
             return Answer("failed", row=told)
-        if told.op == "clear" and told.refused >= 3:
+        days = day.own("changePolicy", {}).get("refreshAfterDays")
+        if told.op == "clear" and told.refused >= 3 and not (days and _is_due(user, told.at, day.now, days)):
             return Answer("resting", row=told)
         if told.op == "clear" and told.is_known:
             return Answer("forgotten")
