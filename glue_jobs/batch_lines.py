@@ -69,9 +69,8 @@ def _answer(key: str, data: dict[str, Any], *, keeps_scores: bool) -> BatchLine:
     output = data.get("output")
     if output is None:
         error = data.get("error")
-        return BatchLine(
-            "failed", key, reason=error if isinstance(error, str) and is_text(error) else json.dumps(error)
-        )
+        is_plain = isinstance(error, str) and is_text(error)
+        return BatchLine("failed", key, reason=error if is_plain else json.dumps(error))
     items = output.get("recommendedItems") if isinstance(output, dict) else None
     item_ids = _ids(items) if isinstance(items, list) else [None]
     if None in item_ids:

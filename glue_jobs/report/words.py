@@ -69,7 +69,7 @@ FIGURES = {
     "holdout": "sent, as they are held out from now on",
     "cleared": "sent, as they left: they lose everything",
     "clearedAgain": "of these, cleared before without being confirmed",
-    "changedUnconfirmed": "of those sent again, with another list, or other values of its items, than they were sent last",
+    "changedUnconfirmed": "of those sent again, with another list or other values than they were sent last",
     "emptied": "of those sent, with an empty list in place of one with items",
     "unchanged": "not sent: they have what they should have",
     "holdoutUnchanged": "not sent: held out, and told so",
