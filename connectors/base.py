@@ -12,11 +12,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, field_validator, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 from connectors.contract.manifest import Acknowledge
 from connectors.contract.records import ITEM_ID, SyncRecord
+
+# How a person is told which values a setting takes.
+_TYPE_NAMES: Mapping[type, str] = {bool: "true or false", int: "a number", float: "a number"}
 
 
 class Verdict(Enum):
@@ -112,11 +116,21 @@ class Destination:
 
 
 class OptionsModel(BaseModel):
-    """Settings as a person writes them: camelCase, and an unknown key is a mistake."""
+    """Settings as a person writes them: camelCase; an unknown key is a mistake, and so is a value of another type."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, allow_inf_nan=False
     )
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _check_type(cls, value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+        """Pydantic would read true as 1, and a text of digits as a number."""
+        found = read(value)
+        expected = _TYPE_NAMES.get(type(found))
+        if expected and _TYPE_NAMES.get(type(value)) != expected:
+            raise PydanticCustomError("other_type", f"Input should be {expected}")
+        return found
 
 
 class ChangePolicy(OptionsModel):

@@ -154,6 +154,37 @@ def test_f32_a_mistake_in_a_rule_is_named_with_its_path_value_and_expectation(ru
     assert any(line.startswith(said) for line in mistakes(with_rules(**rules))), mistakes(with_rules(**rules))
 
 
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ({"version": True}, "version is true: Input should be a number"),
+        ({"performDeltaCheck": "false"}, 'performDeltaCheck is "false": Input should be true or false'),
+        ({"saveBatchInferenceErrors": 1}, "saveBatchInferenceErrors is 1: Input should be true or false"),
+        ({RULES: {"maxItems": True}}, f"{RULES}.maxItems is true: Input should be a number"),
+        ({RULES: {"maxItems": "25"}}, f'{RULES}.maxItems is "25": Input should be a number'),
+        ({RULES: {"minItems": False}}, f"{RULES}.minItems is false"),
+        ({RULES: {"minScore": True}}, f"{RULES}.minScore is true: Input should be a number"),
+        ({RULES: {"minScore": "0.5"}}, f'{RULES}.minScore is "0.5": Input should be a number'),
+        ({RULES: {"holdout": {"percent": "5", "salt": "x"}}}, f'{RULES}.holdout.percent is "5": Input should be a'),
+        ({"guards": {"maxClearedPct": False}}, "guards.maxClearedPct is false: Input should be a number"),
+        ({"guards": {"allowEmpty": "yes"}}, 'guards.allowEmpty is "yes": Input should be true or false'),
+        (with_braze(rankPrefix=1), "connectors.braze.rankPrefix is 1: Input should be true or false"),
+        (
+            with_braze(changePolicy={"refreshAfterDays": True}),
+            "connectors.braze.changePolicy.refreshAfterDays is true: Input should be a number",
+        ),
+    ],
+)
+def test_a_value_of_another_type_is_a_mistake_and_not_read_as_what_it_could_mean(raw, said):
+    (line,) = mistakes({**CURRENT, **raw})
+    assert line.startswith(said)
+
+
+def test_a_whole_number_may_stand_for_a_fraction_and_a_fraction_without_rest_for_a_whole_number():
+    read = parse_config({**CURRENT, RULES: {"maxItems": 30.0, "minScore": 1}, "guards": {"maxClearedPct": 15}})
+    assert (read.recommendations.max_items, read.recommendations.min_score, read.guards.max_cleared_pct) == (30, 1, 15)
+
+
 def test_every_rule_may_be_set_beside_the_others():
     rules = {
         "maxItems": 10,
