@@ -333,8 +333,9 @@ def _placeholders(value: Any, path: str = "") -> Iterator[str]:
 
 
 def _with_historic_root(raw: dict[str, Any]) -> dict[str, Any]:
-    """A file of 2022 never cut a list."""
-    return {**raw, "recommendations": {"maxItems": None, **dict(_items(raw.get("recommendations")))}}
+    """A file of 2022 never cut a list. Rules that are no object stay, to be named."""
+    rules = raw.get("recommendations", {})
+    return {**raw, "recommendations": {"maxItems": None, **rules}} if isinstance(rules, dict) else raw
 
 
 def _warnings(raw: dict[str, Any], is_historic: bool) -> Iterator[str]:

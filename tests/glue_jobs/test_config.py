@@ -206,6 +206,13 @@ def test_a_historic_file_has_no_longest_list_for_the_shortest_to_exceed():
     assert parse_config({**HISTORIC, RULES: {"minItems": 40}}).recommendations.min_items == 40
 
 
+@pytest.mark.parametrize("rules", ["maxItems 10", [{"itemFilter": "a > 1"}], None])
+def test_rules_that_are_no_object_are_a_mistake_of_a_historic_file_too(rules):
+    (line,) = mistakes({**HISTORIC, RULES: rules})
+    assert [line] == mistakes({**CURRENT, RULES: rules})
+    assert line.startswith(f"{RULES} is {json.dumps(rules)}: Input should be")
+
+
 @pytest.mark.parametrize(
     "own", [{"otherAttributes": {"holdout": 1}}, {"payloadShape": "arrays", "itemMetadataFields": ["holdout"]}]
 )
