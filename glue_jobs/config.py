@@ -158,6 +158,15 @@ class ConfigFile(OptionsModel):
     guards: Guards = Guards()
     connectors: dict[str, dict[str, Any]] = Field(min_length=1)
 
+    def clashes(self) -> Iterator[str]:
+        """Rules and guards that are right alone and wrong together."""
+        yield from self.recommendations.clashes()
+        if self.guards.max_below_min_items_pct is not None and self.recommendations.min_items is None:
+            yield (
+                "guards.maxBelowMinItemsPct counts lists shorter than recommendations.minItems, which is not set; "
+                "set it, or drop maxBelowMinItemsPct"
+            )
+
 
 @dataclass(frozen=True)
 class JobConfig:
@@ -219,7 +228,7 @@ def parse_config(raw: Any, found: Iterable[str] = ()) -> JobConfig:
     options = {name: _connector(name, own, is_historic, mistakes) for name, own in _items(named)}
     if root is not None:
         known = {name: own for name, own in options.items() if own is not None}
-        mistakes += [*root.recommendations.clashes(), *_clashes(root.recommendations, known)]
+        mistakes += [*root.clashes(), *_clashes(root.recommendations, known)]
     if mistakes or root is None:
         each = sorted(set(mistakes))
         raise ConfigError("\n".join([f"{layout.CONFIG} has {len(each)} mistake(s):", *each]), each)

@@ -202,6 +202,20 @@ def test_every_rule_may_be_set_beside_the_others():
     }
 
 
+@pytest.mark.parametrize("raw", [{}, {RULES: {"minItems": None}}, {RULES: {"maxItems": 5}}])
+def test_a_limit_on_short_lists_without_a_shortest_list_can_never_hold_and_is_named_with_the_fix(raw):
+    (line,) = mistakes({**CURRENT, **raw, "guards": {"maxBelowMinItemsPct": 5}})
+    assert line == (
+        "guards.maxBelowMinItemsPct counts lists shorter than recommendations.minItems, which is not set; set it, or "
+        "drop maxBelowMinItemsPct"
+    )
+
+
+def test_a_limit_on_short_lists_stands_beside_the_length_that_makes_them_short():
+    raw = {**with_rules(minItems=3), "guards": {"maxBelowMinItemsPct": 0}}
+    assert parse_config(raw).guards.max_below_min_items_pct == 0
+
+
 def test_a_historic_file_has_no_longest_list_for_the_shortest_to_exceed():
     assert parse_config({**HISTORIC, RULES: {"minItems": 40}}).recommendations.min_items == 40
 
