@@ -27,6 +27,8 @@ from glue_jobs.lines import misplaced
 Merge = Literal["roundRobin", "concatenate", "score"]
 Model = TypeVar("Model", bound=OptionsModel)
 _PLACEHOLDER = re.compile(r"\[[A-Z][A-Z0-9_ -]*\]")
+# Paths of texts in which it may be meant: constants, and values that a filter compares with.
+_CONSTANT, _FILTER = re.compile(r"connectors\..+?\.otherAttributes\."), "recommendations.itemFilter"
 
 
 class RelatedItems(OptionsModel):
@@ -222,7 +224,7 @@ def parse_config(raw: Any, found: Iterable[str] = ()) -> JobConfig:
     if not isinstance(raw, dict):
         raise ConfigError(f"{layout.CONFIG} should hold one JSON object, not {type(raw).__name__}")
     is_historic = "version" not in raw
-    mistakes = [*found, *_placeholders(raw)]
+    mistakes = [*found, *_unfilled(raw)]
     root = _validated(ConfigFile, _with_historic_root(raw) if is_historic else raw, "", mistakes)
     named = raw.get("connectors")
     options = {name: _connector(name, own, is_historic, mistakes) for name, own in _items(named)}
@@ -331,10 +333,17 @@ def _misplaced(raw: Any, root: str) -> Iterator[str]:
             yield why
 
 
-def _placeholders(value: Any, path: str = "") -> Iterator[str]:
-    """Values such as "s3://[BUCKET]/" that a template left to be filled in."""
+def _unfilled(raw: dict[str, Any]) -> Iterator[str]:
+    """Placeholders where none can be meant."""
+    for at, text in _placeholders(raw):
+        if at != _FILTER and not _CONSTANT.match(at):
+            yield f"{at} is {text!r}: fill in the placeholder"
+
+
+def _placeholders(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Values such as "s3://[BUCKET]/" that a template left to be filled in, each behind its path."""
     if isinstance(value, str) and _PLACEHOLDER.search(value):
-        yield f"{path} is {value!r}: fill in the placeholder"
+        yield path, value
     for name, below in (
         _items(value) if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     ):
@@ -348,6 +357,9 @@ def _with_historic_root(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _warnings(raw: dict[str, Any], is_historic: bool) -> Iterator[str]:
+    for at, text in _placeholders(raw):
+        if _CONSTANT.match(at):
+            yield f"{at} is {text!r}, which looks like a placeholder; it is sent as it stands"
     for name, own in _items(raw["connectors"]) if is_historic else ():
         for key, value in registry.connector_class(name).options_model.historic_defaults.items():
             if key not in own:

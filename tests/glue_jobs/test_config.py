@@ -86,11 +86,25 @@ def test_guards_have_limits_of_their_own_where_a_file_names_none():
         (with_braze(payloadShape="xml"), 'connectors.braze.payloadShape is "xml"'),
         ({**CURRENT, "connectors": {"braze": []}}, "connectors.braze is []"),
         ({**CURRENT, "batchInferencePath": "s3://[BUCKET]/x/"}, "batchInferencePath is 's3://[BUCKET]/x/': fill in"),
-        (with_braze(otherAttributes={"a": "[YOUR VALUE]"}), "connectors.braze.otherAttributes.a is '[YOUR VALUE]'"),
+        (with_braze(attributePrefix="[PREFIX]_"), "connectors.braze.attributePrefix is '[PREFIX]_': fill in"),
     ],
 )
 def test_a_mistake_is_named_with_its_path_value_and_expectation(raw, said):
     assert any(line.startswith(said) for line in mistakes(raw)), mistakes(raw)
+
+
+def test_a_constant_like_a_placeholder_is_sent_and_warned_of():
+    constants = {"label": "[SALE]", "more": [{"text": "now [NEW]"}], "plain": "[sale]"}
+    config = parse_config(with_braze(otherAttributes=constants))
+    assert config.connectors["braze"].other_attributes == constants
+    at, said = "connectors.braze.otherAttributes", "which looks like a placeholder; it is sent as it stands"
+    assert config.warnings == [f"{at}.label is '[SALE]', {said}", f"{at}.more.0.text is 'now [NEW]', {said}"]
+
+
+def test_a_filter_may_ask_for_capitals_in_square_brackets():
+    text = "name NOT LIKE '[OLD]%'"
+    config = parse_config({**CURRENT, "recommendations": {"itemFilter": text}})
+    assert (config.recommendations.item_filter, config.warnings) == (text, [])
 
 
 def test_every_mistake_is_named_at_once():
