@@ -18,7 +18,7 @@ from glue_jobs.decorate import Catalogue
 from glue_jobs.errors import NoInputError, SyncError
 from glue_jobs.guards import RunNumbers, breached, read_guards
 from glue_jobs.item_lines import wanted_by
-from glue_jobs.items import SHELF_FROM_BYTES, Items, check_types, read_items
+from glue_jobs.items import SHELF_FROM_BYTES, Items, check_types, read_items, types_to_keep
 from glue_jobs.output import WritePlan
 from glue_jobs.parting import Parting, files_of_parts, parting_of
 from glue_jobs.proposal import Kept, Proposal, propose, tell_plan
@@ -147,9 +147,13 @@ def _items(this: Work, connector: str, committed: Committed) -> Items:
         carry=this.spark.sparkContext.addFile,
     )
     _set_aside(this, connector, items)
-    if committed.pointer is not None and not this.run.is_full:
-        check_types(committed.pointer.item_types, items.types)
+    check_types(_types_before(this, committed), items.types)
     return items
+
+
+def _types_before(this: Work, committed: Committed) -> Mapping[str, str]:
+    """The types that metadata had by the committed run; a full run starts anew."""
+    return {} if this.run.is_full or committed.pointer is None else committed.pointer.item_types
 
 
 def _set_aside(this: Work, connector: str, items: Items) -> None:
@@ -179,7 +183,7 @@ def _proposal(
     counts = {**counts, "mappingItemsUnmatched": unmatched, **items.counts}
     key = f"{layout.snapshot(connector, tell.version, run.run_id)}/items.parquet"
     known = None if items.is_shelved else write_items(run.storage, key, items.catalogue.pieces)
-    kept = Kept(known, items.types, parts)
+    kept = Kept(known, types_to_keep(_types_before(this, committed), items.types), parts)
     return propose(run, connector, committed, tell, files=files, counts=counts, kept=kept), written.story
 
 

@@ -272,5 +272,15 @@ def check_types(was: Mapping[str, str], now: Mapping[str, str]) -> None:
         )
 
 
+def types_to_keep(was: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """The types that the next run is held against: today's, and of a field without values today those it had.
+
+    Args:
+        was: The types of the committed run, as `Items.types`; none where they are not to count.
+        now: Today's.
+    """
+    return {**was, **{name: letters for name, letters in now.items() if letters}}
+
+
 def _named(letters: str) -> str:
     return " or ".join(_TYPE_NAMES[letter] for letter in letters)

@@ -71,7 +71,7 @@ class Pointer(VersionedModel):
         items: The items as this run knew them, one hash a field; None where there are too many to keep.
         settings: A hash of every setting that shaped what was sent, hexadecimal.
         compare: How lists were compared, and `compare_first` how many of their items; None: all.
-        item_types: Metadata field → the JSON types its values had, a letter each.
+        item_types: Metadata field → the JSON types its values last had, a letter each.
         attributes: Every attribute we ever wrote, so that a clear can remove them all.
     """
 

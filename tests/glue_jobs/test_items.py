@@ -11,7 +11,7 @@ from glue_jobs.config import parse_config
 from glue_jobs.errors import ConfigError, InputError
 from glue_jobs.item_filter import parse
 from glue_jobs.item_lines import Wanted, parse_item, wanted_by
-from glue_jobs.items import check_types, read_items
+from glue_jobs.items import check_types, read_items, types_to_keep
 from glue_jobs.lines import LineError
 
 FIELDS = ["name", "price"]
@@ -209,6 +209,21 @@ def test_f11_a_field_whose_type_changed_for_every_item_is_refused_with_both_type
     else:
         check_types({"price": was}, {"price": now})
     check_types({}, {"price": now})
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "kept"),
+    [
+        ({"price": "n"}, {"price": ""}, {"price": "n"}),
+        ({"price": "n"}, {}, {"price": "n"}),
+        ({"price": "n"}, {"price": "ns"}, {"price": "ns"}),
+        ({"price": "ns"}, {"price": "s"}, {"price": "s"}),
+        ({}, {"price": "", "name": "s"}, {"name": "s"}),
+    ],
+    ids=["null for every item", "not read", "another one beside it", "one of two", "the first run"],
+)
+def test_f11_a_field_without_values_keeps_the_types_it_had(was, now, kept):
+    assert types_to_keep(was, now) == kept
 
 
 STOCKED = [

@@ -198,6 +198,34 @@ def test_a_field_that_is_not_listed_changes_nothing(related_items):
     assert related_items.run().counts["records"] == 0
 
 
+def prices(job, price):
+    """The settings ask for a price, and every item has this one."""
+    job.config(braze={"acknowledge": "onWrite", "itemMetadataFields": ["price"]})
+    job.items(*({**item, "price": price} for item in ITEMS))
+
+
+@pytest.mark.parametrize("between", ["null for every item", "not listed"])
+def test_f11_a_type_is_remembered_over_a_run_without_the_field(user_personalization, between):
+    prices(user_personalization, 9)
+    user_personalization.run()
+    prices(user_personalization, None)
+    if between == "not listed":
+        user_personalization.config(braze={"acknowledge": "onWrite", "itemMetadataFields": ["name"]})
+    user_personalization.run()
+    prices(user_personalization, "9 EUR")
+    with pytest.raises(errors.ConfigError, match="'price' was number and is text"):
+        user_personalization.run()
+
+
+def test_f11_a_full_run_takes_the_types_of_its_day(user_personalization):
+    prices(user_personalization, 9)
+    user_personalization.run()
+    prices(user_personalization, None)
+    user_personalization.run(is_full=True)
+    prices(user_personalization, "9 EUR")
+    assert set(user_personalization.records(user_personalization.run())) == {"ann", "bob", "cid"}
+
+
 def test_a_changed_prefix_sends_everyone_anew(user_personalization):
     user_personalization.run()
     user_personalization.config(braze={"acknowledge": "onWrite", "attributePrefix": "for_you_"})
