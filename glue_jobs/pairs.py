@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TextIO, TypeAlias
 
 from connectors.contract.storage import Entry, Storage
 from glue_jobs.errors import ConfigError, InputError, NoInputError
-from glue_jobs.lines import input_folder, readable_files, unpacked
+from glue_jobs.lines import check_packing, counting_files, input_folder, unpacked
 
 COLUMNS = ("USER_ID", "ITEM_ID")
 RANK = "RANK"
@@ -232,8 +232,8 @@ def find_exclusions(address: str, job_folder: Storage) -> tuple[Storage, list[En
     setting, name = "recommendations.excludeItems", address.rpartition("/")[2]
     is_file = name.endswith(ENDINGS)
     storage = input_folder(address.removesuffix(name) if is_file else address, job_folder, setting)
-    files = readable_files(storage, "", (name,) if is_file else ENDINGS)
-    files = [file for file in files if not is_file or file.key == name]
+    files = [file for file in counting_files(storage, "", ENDINGS) if not is_file or file.key == name]
     if not files:
         raise NoInputError(f"{setting} is {address!r}, and there is no .csv file; put USER_ID,ITEM_ID rows there")
+    check_packing(storage, files)
     return storage, files

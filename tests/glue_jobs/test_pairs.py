@@ -61,6 +61,15 @@ def test_f02_a_packed_file_of_exclusions_by_a_plain_name_is_refused(tmp_path):
         find_exclusions("a.csv", LocalStorage(tmp_path))
 
 
+def test_the_neighbours_of_an_exclusions_file_are_not_judged(tmp_path):
+    pairs(tmp_path, "data/bought.csv", "USER_ID,ITEM_ID\n")
+    for neighbour in ("data/old/2025_bought.csv", "data/old/bought.csv", "data/2025_bought.csv"):
+        pairs(tmp_path, neighbour, "")
+        (tmp_path / neighbour).write_bytes(gzip.compress(b"USER_ID,ITEM_ID\n"))
+    _, files = find_exclusions("data/bought.csv", LocalStorage(tmp_path))
+    assert [file.key for file in files] == ["bought.csv"]
+
+
 AWKWARD = (
     "USER_ID,NOTE,ITEM_ID,RANK\n"
     'ann,"two\nlines, quoted",105,1\n'
