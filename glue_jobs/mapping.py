@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
@@ -26,7 +25,7 @@ def read_mapping(spark: SparkSession, storage: Storage) -> DataFrame:
     """The user-item mapping, which says which users are served by the recommendations for which items: PAIRS.
 
     Raises:
-        NoInputError: There is no mapping file.
+        NoInputError: There is no mapping file, or all are empty.
         ConfigError: A file lacks a column.
         InputError: A file's first line is no header.
     """
@@ -40,6 +39,7 @@ def read_exclusions(spark: SparkSession, storage: Storage, files: Iterable[Entry
     """The items that single users do not get: PAIRS, without rank.
 
     Raises:
+        NoInputError: All files are empty.
         ConfigError: A file lacks a column.
         InputError: A file's first line is no header.
     """
@@ -49,7 +49,7 @@ def read_exclusions(spark: SparkSession, storage: Storage, files: Iterable[Entry
 def _read_pairs(spark: SparkSession, storage: Storage, files: Iterable[Entry], *, ranked: bool) -> DataFrame:
     """PAIRS, as `pairs.rows_of` reads them. A file is read by one task: a line end may stand in quotes."""
     in_order = sorted(files, key=lambda file: place_of(file.key))
-    deque(at_once(functools.partial(header_of, storage), [file.key for file in in_order]), maxlen=0)
+    _check_headers(storage, [file.key for file in in_order])
     tasks, schema = list(_shared_out(in_order)), arrow_schema(PAIRS)
 
     def rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -59,6 +59,15 @@ def _read_pairs(spark: SparkSession, storage: Storage, files: Iterable[Entry], *
                 yield from _batches(storage, place, key, schema, ranked=ranked)
 
     return spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(rows, PAIRS)
+
+
+def _check_headers(storage: Storage, keys: Sequence[str]) -> None:
+    """Every file has its columns or is empty, and one is not."""
+    headers = list(at_once(functools.partial(header_of, storage), keys))
+    if not any(headers):
+        raise NoInputError(
+            f"{storage.root}/{keys[0]} is empty, and no other file there has a line; put USER_ID,ITEM_ID rows there"
+        )
 
 
 def _shared_out(files: Iterable[Entry]) -> Iterator[Sequence[tuple[int, str]]]:

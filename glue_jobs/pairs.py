@@ -71,7 +71,7 @@ class _Where(NamedTuple):
 
 
 def header_of(storage: Storage, key: str) -> tuple[str, ...]:
-    """The columns of a file.
+    """The columns of a file; none of one that is empty, which its size does not say where it is packed.
 
     Raises:
         ConfigError: It lacks one that is needed, or has it twice.
@@ -83,6 +83,8 @@ def header_of(storage: Storage, key: str) -> tuple[str, ...]:
 
 def _header(lines: TextIO, address: str) -> tuple[str, ...]:
     first = lines.readline(_MAX_HEADER)
+    if not first:
+        return ()
     try:
         header = tuple(name.strip() for name in next(csv.reader([first], strict=True), []))
     except csv.Error as error:
@@ -109,6 +111,8 @@ def rows_of(storage: Storage, key: str, *, ranked: bool) -> Iterator[Sequence[Se
     """
     with _opened(storage, key) as lines:
         header = _header(lines, f"{storage.root}/{key}")
+        if not header:
+            return
         user, item = (header.index(name) for name in COLUMNS)
         where = _Where(len(header), user, item, header.index(RANK) if ranked and RANK in header else None)
         records = _records(lines)

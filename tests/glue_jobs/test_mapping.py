@@ -37,6 +37,27 @@ def test_f15_a_mapping_without_a_column_is_an_error_that_names_file_and_column(s
         read_mapping(spark, LocalStorage(tmp_path))
 
 
+def test_a_part_of_the_mapping_that_is_empty_is_passed_over_packed_or_not(spark, tmp_path):
+    mapping(tmp_path, "a.csv", "USER_ID,ITEM_ID\nann,105\n")
+    mapping(tmp_path, "b.csv", "")
+    pairs(tmp_path, f"{FOLDER}c.csv.gz", "")
+    found = read_mapping(spark, LocalStorage(tmp_path)).select("userId", "itemId", "text").collect()
+    assert list(map(tuple, found)) == [("ann", "105", None)]
+
+
+def test_pairs_of_which_every_file_is_empty_are_no_input(spark, tmp_path):
+    for name in ("a.csv.gz", "b.csv.gz"):
+        pairs(tmp_path, f"{FOLDER}{name}", "")
+    storage, said = (
+        LocalStorage(tmp_path),
+        r"a\.csv\.gz is empty, and no other file there has a line; put USER_ID",
+    )
+    with pytest.raises(NoInputError, match=said):
+        read_mapping(spark, storage)
+    with pytest.raises(NoInputError, match=said):
+        read_exclusions(spark, storage, list(storage.list()))
+
+
 def test_a_missing_mapping_is_no_input(spark, tmp_path):
     with pytest.raises(NoInputError, match="user_item_mapping"):
         read_mapping(spark, LocalStorage(tmp_path))

@@ -130,6 +130,13 @@ def test_a_header_is_known_whatever_its_line_ends_in(tmp_path, header):
     assert header_of(LocalStorage(tmp_path), "a.csv") == ("USER_ID", "ITEM_ID")
 
 
+@pytest.mark.parametrize(("key", "text"), [("a.csv.gz", ""), ("a.csv.gz", "\ufeff"), ("a.csv", "\ufeff")])
+def test_a_file_without_a_first_line_has_no_columns_and_no_rows(tmp_path, key, text):
+    pairs(tmp_path, key, text)
+    storage = LocalStorage(tmp_path)
+    assert (header_of(storage, key), list(rows_of(storage, key, ranked=True))) == ((), [])
+
+
 def test_what_comes_behind_a_row_that_is_no_csv_is_read(tmp_path):
     pairs(tmp_path, "a.csv", 'USER_ID,ITEM_ID\nann,"1"05\nbob,1\r06\n' + "c" * 200_000 + ',107\ndan,108\neve,"109')
     (columns,) = rows_of(LocalStorage(tmp_path), "a.csv", ranked=True)
