@@ -8,10 +8,10 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from connectors.contract.batches import newest_batch
+from connectors.contract.batches import SeveralSolutionsError, newest_batch
 from connectors.contract.storage import Entry, Storage
 from glue_jobs.batch_lines import parse_batch_line
-from glue_jobs.errors import NoInputError
+from glue_jobs.errors import InputError, NoInputError
 from glue_jobs.lines import MAX_LINE_BYTES, check_packing, input_folder, shown
 from glue_jobs.meeting import packed_list
 from glue_jobs.schemas import BATCH_LINE
@@ -30,10 +30,13 @@ def find_batch(address: str, job_folder: Storage) -> tuple[Storage, list[Entry]]
 
     Raises:
         NoInputError: No file ends in ``.out``: the job failed or is still running.
-        InputError: A file is packed otherwise than its name says.
+        InputError: The folder is that of several solutions, or a file is packed otherwise than its name says.
     """
     storage = input_folder(address, job_folder, "batchInferencePath")
-    batch = newest_batch(storage.list())
+    try:
+        batch = newest_batch(storage.list())
+    except SeveralSolutionsError as error:
+        raise InputError(f"{storage.root}: {error}") from error
     if batch is None:
         raise NoInputError(
             f"{storage.root} holds no finished batch inference: no file ends in .out, here or in a job's folder"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +16,10 @@ from connectors.contract.storage import Entry, is_hidden_input
 # Source: "Maintaining Personalized Experiences with Machine Learning" v1.4.5: a job's folder is
 # batch_<solution>_<UTC time>; its README leaves the first word out.
 _JOB = re.compile(r"(?:batch_)?.+_(\d{4}(?:_\d{2}){5})")
+
+
+class SeveralSolutionsError(Exception):
+    """A folder is too high: the finished jobs below it are of several solutions, and none says which one is meant."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +41,36 @@ class Batch:
 
 
 def newest_batch(entries: Iterable[Entry]) -> Batch | None:
-    """The finished job of a listing: of the folder itself, else of its newest job folder. None when there is none."""
+    """The finished job of a listing: of the folder itself, else of its newest job folder. None when there is none.
+
+    Raises:
+        SeveralSolutionsError: The job folders do not lie side by side.
+    """
+    finished = _finished(entries)
+    if "" in finished:
+        return Batch("", finished[""])
+    jobs = {folder: match[1] for folder in finished if (match := _JOB.fullmatch(folder))}
+    if not jobs:
+        return None
+    _check_side_by_side(jobs)
+    newest = max(jobs, key=lambda folder: (jobs[folder], folder))
+    return Batch(newest, finished[newest])
+
+
+def _finished(entries: Iterable[Entry]) -> Mapping[str, Sequence[Entry]]:
+    """The output files of a listing, by their folder."""
     finished: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         folder, _, name = entry.key.rpartition("/")
         if name.endswith((".out", ".out.gz")) and not is_hidden_input(entry.key):
             finished[folder].append(entry)
-    if finished.get(""):
-        return Batch("", finished[""])
-    jobs = {folder: match[1] for folder in finished if (match := _JOB.fullmatch(folder))}
-    if not jobs:
-        return None
-    newest = max(jobs, key=lambda folder: (jobs[folder], folder))
-    return Batch(newest, finished[newest])
+    return finished
+
+
+def _check_side_by_side(jobs: Iterable[str]) -> None:
+    above = {job.rpartition("/")[0] for job in jobs}
+    if len(above) > 1:
+        named = ", ".join(f"{folder or '.'}/" for folder in sorted(above))
+        raise SeveralSolutionsError(
+            f"finished batches lie in several folders: {named}; let batchInferencePath name the one that is meant"
+        )

@@ -223,6 +223,15 @@ def test_the_sweep_starts_nothing_where_events_start_nothing(look):
     assert look(16, starts_missed=False).started == {}
 
 
+@pytest.mark.usefixtures("ran_before")
+def test_batches_of_several_solutions_start_nothing_and_are_told(batch, folder, scripted_queue):
+    batch("s3://mpe").put("other/batch_other_2026_11_22_03_00_00/a.out", b"{}")
+    folders, now = [JobFolder.parse(str(folder))], datetime.now(UTC) + timedelta(minutes=16)
+    found = sweep.sweep(folders, batch, scripted_queue(), no_start, now, starts_missed=True)
+    assert (found.started, found.batch_age_hours) == ({}, {})
+    assert "finished batches lie in several folders: ./, other/" in found.failed[JOB]
+
+
 def test_the_age_of_the_newest_batch_is_told(look):
     assert look(90, starts_missed=False).batch_age_hours[JOB] == pytest.approx(1.5, abs=0.02)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from connectors.contract.local_storage import LocalStorage
 from glue_jobs.batch_lines import BatchLine, parse_batch_line
 from glue_jobs.dry import DryStorage
-from glue_jobs.errors import ConfigError, NoInputError
+from glue_jobs.errors import ConfigError, InputError, NoInputError
 from glue_jobs.inference import batch_row, find_batch, read_batch
 from glue_jobs.meeting import packed_list
 
@@ -142,6 +142,15 @@ def test_the_newest_finished_job_of_a_solution_is_taken(tmp_path):
 def test_job_folders_are_known_with_and_without_their_first_word(tmp_path):
     put(tmp_path, "in/batch_sims_2026_11_19_03_00_00/a.out", "in/sims_2026_11_20_03_00_00/a.out", "in/other/a.out")
     assert [file.key for file in find_batch("in", LocalStorage(tmp_path))[1]] == ["sims_2026_11_20_03_00_00/a.out"]
+
+
+def test_a_path_above_two_solutions_takes_neither_and_names_both(tmp_path):
+    put(tmp_path, "in/sims/batch_sims_2026_11_21_03_00_00/a.out", "in/ups/batch_ups_2026_11_22_03_00_00/a.out")
+    with pytest.raises(InputError, match=r"/in: .* several folders: sims/, ups/; let batchInferencePath name the one"):
+        find_batch("in/", LocalStorage(tmp_path))
+    assert [file.key for file in find_batch("in/sims/", LocalStorage(tmp_path))[1]] == [
+        "batch_sims_2026_11_21_03_00_00/a.out"
+    ]
 
 
 def test_a_plan_finds_what_a_run_finds(tmp_path):

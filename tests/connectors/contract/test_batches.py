@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.contract.batches import newest_batch
+from connectors.contract.batches import SeveralSolutionsError, newest_batch
 from connectors.contract.storage import Entry
 
 DONE = datetime(2026, 11, 21, 4, tzinfo=UTC)
@@ -42,6 +42,41 @@ def test_the_newest_job_with_output_counts(keys, folder):
 )
 def test_without_output_there_is_none(keys):
     assert newest_batch(listing(*keys)) is None
+
+
+SIMS, UPS = "batch_sims_2026_11_21_03_00_00", "batch_ups_2026_11_22_03_00_00"
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ([f"sims/{SIMS}/a.out", f"ups/{UPS}/a.out"], "sims/, ups/"),
+        ([f"shop/ups/{UPS}/a.out", f"toys/ups/{UPS}/a.out"], "shop/ups/, toys/ups/"),
+        ([f"{SIMS}/a.out", f"ups/{UPS}/a.out"], "./, ups/"),
+    ],
+    ids=["of two solutions", "of two dataset groups", "here and below"],
+)
+def test_batches_of_several_solutions_are_none_and_all_are_named(keys, named):
+    with pytest.raises(SeveralSolutionsError) as caught:
+        newest_batch(listing(*keys))
+    assert str(caught.value) == (
+        f"finished batches lie in several folders: {named}; let batchInferencePath name the one that is meant"
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "folder"),
+    [
+        ([f"sims/{SIMS}/a.out", "sims/batch_sims_2026_11_20_03_00_00/a.out"], f"sims/{SIMS}"),
+        ([f"sims/{SIMS}/a.out", f"ups/{UPS}/_CHECK"], f"sims/{SIMS}"),
+        ([f"sims/{SIMS}/a.out", f"_old/{UPS}/a.out"], f"sims/{SIMS}"),
+        ([f"sims/{SIMS}/a.out", "ups/notes/a.out"], f"sims/{SIMS}"),
+        (["a.out", f"sims/{SIMS}/a.out", f"ups/{UPS}/a.out"], ""),
+    ],
+    ids=["one solution", "one finished", "one hidden", "one of jobs", "the folder itself"],
+)
+def test_a_folder_above_one_solution_is_that_solutions(keys, folder):
+    assert newest_batch(listing(*keys)).folder == folder
 
 
 def test_a_batch_is_done_with_its_last_file():
