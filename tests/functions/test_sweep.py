@@ -225,11 +225,13 @@ def test_the_sweep_starts_nothing_where_events_start_nothing(look):
 
 @pytest.mark.usefixtures("ran_before")
 def test_batches_of_several_solutions_start_nothing_and_are_told(batch, folder, scripted_queue):
-    batch("s3://mpe").put("other/batch_other_2026_11_22_03_00_00/a.out", b"{}")
+    for solution in ("other", "sims"):
+        batch("s3://mpe").put(f"{solution}/batch_{solution}_2026_11_22_03_00_00/a.out", b"{}")
+    batch("s3://mpe").delete(f"{BATCH}/job_config.json.out")
     folders, now = [JobFolder.parse(str(folder))], datetime.now(UTC) + timedelta(minutes=16)
     found = sweep.sweep(folders, batch, scripted_queue(), no_start, now, starts_missed=True)
     assert (found.started, found.batch_age_hours) == ({}, {})
-    assert "finished batches lie in several folders: ./, other/" in found.failed[JOB]
+    assert "finished batches lie in several folders: other/, sims/" in found.failed[JOB]
 
 
 def test_the_age_of_the_newest_batch_is_told(look):

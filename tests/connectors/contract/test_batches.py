@@ -73,7 +73,7 @@ def test_batches_of_several_solutions_are_none_and_all_are_named(keys, named):
         ([f"sims/{SIMS}/a.out", "ups/notes/a.out"], f"sims/{SIMS}"),
         (["a.out", f"sims/{SIMS}/a.out", f"ups/{UPS}/a.out"], ""),
     ],
-    ids=["one solution", "one finished", "one hidden", "one of jobs", "the folder itself"],
+    ids=["one solution", "one finished", "one hidden", "older ones kept below", "one of jobs", "the folder itself"],
 )
 def test_a_folder_above_one_solution_is_that_solutions(keys, folder):
     assert newest_batch(listing(*keys)).folder == folder
