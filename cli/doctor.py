@@ -28,7 +28,7 @@ _JAVA_VERSION = re.compile(r'version "(?:1\.)?(\d+)[^"]*"')
 _TRIED = "runs/_doctor"
 _JAVA_TIMEOUT_S = 30
 # What template.yaml gives a connector's queue: see docs/explanation/delivery.md.
-_QUEUE_DELAY_S, _VISIBILITY_S, _RECEIVES = 30, 1800, 100
+_QUEUE_DELAY_S, _VISIBILITY_S, _RECEIVES = 30, 1860, 100
 _LOCAL_EXTRA = "pip install 'recsync[local]'"
 
 

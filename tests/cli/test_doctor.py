@@ -183,7 +183,7 @@ def test_a_queue_is_held_against_what_delivery_relies_on():
     dead = sqs.create_queue(QueueName="dead")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 100})
-    good = {"DelaySeconds": "30", "VisibilityTimeout": "1800", "RedrivePolicy": redrive}
+    good = {"DelaySeconds": "30", "VisibilityTimeout": "1860", "RedrivePolicy": redrive}
     assert all(one.is_well for one in doctor.of_queue(sqs.create_queue(QueueName="good", Attributes=good)["QueueUrl"]))
     fixes = [one.fix for one in doctor.of_queue(sqs.create_queue(QueueName="plain")["QueueUrl"])]
     assert [
