@@ -74,7 +74,7 @@ def start_run(folder: JobFolder) -> str:
     """Start the Glue job of a job folder, and give the run's id.
 
     Raises:
-        StartError: Glue refused.
+        StartError: Glue refused, or did not answer: then it may have started all the same.
     """
     name = settings.glue_job(folder.job_type)
     try:

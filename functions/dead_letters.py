@@ -70,18 +70,23 @@ def account_for(queue: DeadLetterQueue, open_folder: Callable[[str], Storage], n
     for handle, message in _readable(queue):
         folder, _ = layout.split_manifest_uri(message.manifest)
         with accounted.but_for(message.manifest):
-            if message.version >= settled(folder.root, message.connector):
+            if message.version < settled(folder.root, message.connector):
+                _supersede(run_of(message.manifest), message, now)
+                queue.delete(handle)
+                accounted.removed += 1
+            else:
                 left[message.manifest].append(message.model_copy(update={"lines": []}))  # a thousand fill the memory
-                continue
-            if run := run_of(message.manifest):
-                write_receipts(*run, [receipt_of_all(message, "superseded", now)])
-            queue.delete(handle)
-            accounted.removed += 1
     for address, messages in left.items():
         with accounted.but_for(address):
             if run := run_of(address):
                 accounted.receipted += _say_dead_lettered(*run, messages, now)
     return accounted
+
+
+def _supersede(run: tuple[Storage, RunManifest] | None, message: Message, now: datetime) -> None:
+    """Say of a message's lines that a newer run replaced them, where anybody may still ask."""
+    if run:
+        write_receipts(*run, [receipt_of_all(message, "superseded", now)])
 
 
 def _readable(queue: DeadLetterQueue) -> Iterator[tuple[str, Message]]:

@@ -32,20 +32,22 @@ class Started(VersionedModel):
     """That a run was started for a batch, or should be.
 
     Attributes:
-        at: When this start was tried.
+        at: When it was asked for.
+        tried_at: When it was tried last; None for a first time.
         glue_run: Glue's id of the run; empty while it is being started.
-        refused: Why it was not.
+        refused: Why it was not started, as far as is known.
     """
 
     mend: ClassVar[str] = "remove it, and its batch may start a run once more"
     batch: str
     at: datetime
+    tried_at: datetime | None = None
     glue_run: str = ""
     refused: str = ""
 
     def is_open(self, now: datetime) -> bool:
         """Whether the start may be tried again: it was refused, or it has died."""
-        return not self.glue_run and (bool(self.refused) or now - self.at >= PATIENCE)
+        return not self.glue_run and (bool(self.refused) or now - (self.tried_at or self.at) >= PATIENCE)
 
 
 def job_folders(bucket: Storage) -> Iterator[JobFolder]:
@@ -94,37 +96,39 @@ def start_once(folder: JobFolder, storage: Storage, batch: str, start_run: Start
     Raises:
         StartError: Glue refused. The batch may be tried again.
     """
-    key, marker = layout.started(batch), Started(batch=batch, at=now)
-    if not _is_claimed(storage, key, marker):
+    key = layout.started(batch)
+    marker = _claim(storage, key, Started(batch=batch, at=now))
+    if marker is None:
         return ""
     try:
         run = start_run(folder)
-    except StartError as error:
-        _put(storage, key, marker.model_copy(update={"refused": str(error)}))
+    except Exception as error:
+        _put(storage, key, marker.model_copy(update={"refused": f"{type(error).__name__}: {error}"}))
         raise
     _put(storage, key, marker.model_copy(update={"glue_run": run}))
     return run
 
 
-def _is_claimed(storage: Storage, key: str, marker: Started) -> bool:
-    """Whether the batch is ours to start. A start that was refused or died is taken over."""
-    data = marker.to_json().encode()
+def _claim(storage: Storage, key: str, marker: Started) -> Started | None:
+    """Our marker, once it is there; None when the batch is not ours to start."""
     try:
-        storage.put(key, data, if_absent=True)
+        storage.put(key, marker.to_json().encode(), if_absent=True)
     except ConflictError:
-        return _is_taken_over(storage, key, marker, data)
-    return True
+        return _take_over(storage, key, marker.at)
+    return marker
 
 
-def _is_taken_over(storage: Storage, key: str, marker: Started, data: bytes) -> bool:
+def _take_over(storage: Storage, key: str, now: datetime) -> Started | None:
+    """The marker of a start that was refused or died, once it is ours; None when it is not to be had."""
     try:
         was, tag = read_tagged(storage, key, Started)
-        if not was.is_open(marker.at):
-            return False
-        storage.put(key, data, if_match=tag)
+        if not was.is_open(now):
+            return None
+        mine = was.model_copy(update={"tried_at": now, "refused": ""})
+        storage.put(key, mine.to_json().encode(), if_match=tag)
     except (ConflictError, NotFoundError):
-        return False
-    return True
+        return None
+    return mine
 
 
 def _put(storage: Storage, key: str, marker: Started) -> None:

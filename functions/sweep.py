@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 from connectors import registry
 from connectors.contract import layout
-from connectors.contract.batches import Batch, newest_batch
+from connectors.contract.batches import newest_batch
 from connectors.contract.documents import find_document
 from connectors.contract.layout import JobFolder
 from connectors.contract.manifest import Pointer, RunManifest
@@ -26,6 +26,12 @@ from functions.dead_letters import Accounted, account_for
 from functions.enqueue import Marker, Queue
 from functions.newest import newest_published
 from functions.start_sync import PATIENCE, OpenFolder, Started, StartRun, batch_path, job_folders, start_once
+
+# A start that was refused for so long is not tried any more.
+_GIVES_UP = timedelta(days=1)
+
+# A batch that a run may be missing for: its name, and when it was done.
+Missed: TypeAlias = tuple[str, datetime]
 
 
 class SweepError(Exception):
@@ -66,9 +72,10 @@ def sweep(
         try:
             storage = open_folder(folder.root)
             _heal_publishes(storage, work_queue, now, findings)
-            if run := _start_again(folder, storage, start_run, now):
+            newest = _look_at_batch(folder, storage, open_folder, now, findings)
+            due = due_start(storage, newest if starts_missed else None, now)
+            if due and (run := start_once(folder, storage, due, start_run, now)):
                 findings.started[folder.job] = run
-            _look_at_batch(folder, storage, open_folder, start_run, now, findings, starts_missed=starts_missed)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told for this folder
             findings.failed[folder.job] = f"{type(error).__name__}: {error}"
     return findings
@@ -112,47 +119,45 @@ def _written_at(storage: Storage, key: str) -> datetime:
     return next(entry.modified_at for entry in storage.list(folder) if entry.key == key)
 
 
-def _start_again(folder: JobFolder, storage: Storage, start_run: StartRun, now: datetime) -> str:
-    """Start what could not be started; Glue's id of the run, empty where there is nothing to start.
-
-    Only the newest counts: a later run has read what an earlier one would have.
-    """
-    newest = max(storage.list(layout.STARTED), key=lambda entry: entry.modified_at, default=None)
-    marker = find_document(storage, newest.key, Started) if newest else None
-    return start_once(folder, storage, marker.batch, start_run, now) if marker and marker.is_open(now) else ""
-
-
 def _look_at_batch(
-    folder: JobFolder,
-    storage: Storage,
-    open_folder: OpenFolder,
-    start_run: StartRun,
-    now: datetime,
-    findings: Findings,
-    *,
-    starts_missed: bool,
-) -> None:
+    folder: JobFolder, storage: Storage, open_folder: OpenFolder, now: datetime, findings: Findings
+) -> Missed | None:
+    """Note how old the newest batch of a job is; gives its name and when it was done, None where there is none."""
     path = batch_path(storage)
     batch = newest_batch(open_folder(path).list()) if path and "://" in path else None
     if path is None or batch is None:
-        return
+        return None
     findings.batch_age_hours[folder.job] = (now - batch.finished_at) / timedelta(hours=1)
-    if starts_missed and is_missed(storage, batch, now):
-        name = f"{path}/{batch.folder}".rstrip("/").rpartition("/")[2]
-        if run := start_once(folder, storage, name, start_run, now):
-            findings.started[folder.job] = run
+    return f"{path}/{batch.folder}".rstrip("/").rpartition("/")[2], batch.finished_at.replace(microsecond=0)
 
 
-def is_missed(storage: Storage, batch: Batch, now: datetime) -> bool:
-    """Whether no run was committed since a batch was done, although its event had time to come.
+def due_start(storage: Storage, newest: Missed | None, now: datetime) -> str:
+    """What a run should have been started for, and was not; empty where nothing is due.
 
-    Not in a folder that never committed: its first run tells everyone, and whoever put it there may still try it out.
+    Args:
+        newest: The newest batch, where its event should start a run.
     """
-    if now - batch.finished_at < PATIENCE:
-        return False
+    committed, asked = _last_commit(storage), _newest_asked(storage)
+    started = asked.tried_at or asked.at if asked and asked.glue_run else None
+    if newest and committed and max(committed, started or committed) < newest[1] <= now - PATIENCE:
+        return newest[0]
+    is_open = asked is not None and asked.is_open(now) and now - asked.at < _GIVES_UP
+    return asked.batch if asked and is_open and (committed is None or committed < asked.at) else ""
+
+
+def _newest_asked(storage: Storage) -> Started | None:
+    """The newest start that was asked for: its run has read what an earlier one would have."""
+    newest = max(storage.list(layout.STARTED), key=lambda entry: entry.modified_at, default=None)
+    return find_document(storage, newest.key, Started) if newest else None
+
+
+def _last_commit(storage: Storage) -> datetime | None:
+    """When the run began that committed last; None in a folder that never committed.
+
+    There nothing is missed: its first run tells everyone, and whoever put it there may still try it out.
+    """
     pointers = (find_document(storage, layout.pointer(name), Pointer) for name in storage.folders("output/"))
-    committed = [layout.time_of_run(pointer.run_id) for pointer in pointers if pointer]
-    return bool(committed) and max(committed) < batch.finished_at.replace(microsecond=0)
+    return max((layout.time_of_run(pointer.run_id) for pointer in pointers if pointer), default=None)
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -183,32 +188,28 @@ def _heal(folders: Sequence[JobFolder], now: datetime) -> dict[str, Any]:
         aws.count("HeldRuns", found.held[connector], connector)
     for job, hours in found.batch_age_hours.items():
         aws.count("BatchAgeHours", hours, job=job)
-    dead = _dead_letters(now, found.failed)
+    dead, unaccounted = _dead_letters(now)
     removed = {name: accounted.removed for name, accounted in dead.items()}
     receipted = {name: accounted.receipted for name, accounted in dead.items()}
     aws.log("swept", folders=len(folders), started=found.started, dead_removed=removed, dead_receipted=receipted)
-    _raise_if_any(found.failed)
+    _raise_if_any(found.failed | unaccounted)
     return {"notEnqueued": found.not_enqueued.total(), "started": found.started, "deadLettersRemoved": removed}
 
 
-def _dead_letters(now: datetime, failed: dict[str, str]) -> dict[str, Accounted]:
-    """What was done about the dead letters of each connector.
-
-    Args:
-        failed: Is told what could not be done.
-    """
+def _dead_letters(now: datetime) -> tuple[dict[str, Accounted], dict[str, str]]:
+    """What was done about the dead letters of each connector; and what could not be, and why."""
     from connectors.contract.storage import open_storage
     from functions import aws, settings
 
-    found: dict[str, Accounted] = {}
-    for name in registry.names():
-        url = settings.dead_letter_queue_url(name)
+    urls = {name: url for name in registry.names() if (url := settings.dead_letter_queue_url(name))}
+    found, failed = dict[str, Accounted](), dict[str, str]()
+    for name, url in urls.items():
         try:
-            found |= {name: account_for(aws.DeadLetters(url), open_storage, now)} if url else {}
+            found[name] = account_for(aws.DeadLetters(url), open_storage, now)
+            failed |= found[name].failed
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told for this connector
             failed[f"dead letters of {name}"] = f"{type(error).__name__}: {error}"
-    failed |= {address: why for accounted in found.values() for address, why in accounted.failed.items()}
-    return found
+    return found, failed
 
 
 def _prune(folders: Sequence[JobFolder], now: datetime) -> dict[str, Any]:

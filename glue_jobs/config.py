@@ -327,9 +327,13 @@ def _misplaced(raw: Any, root: str) -> Iterator[str]:
         root: Where that is.
     """
     settings = dict(_items(raw))
-    for above, name in (("", "batchInferencePath"), ("recommendations.", "excludeItems")):
-        address = dict(_items(settings.get("recommendations"))).get(name) if above else settings.get(name)
-        if isinstance(address, str) and (why := misplaced(address, root, f"{above}{name}")):
+    lists = dict(_items(settings.get("recommendations")))
+    named = {
+        "batchInferencePath": settings.get("batchInferencePath"),
+        "recommendations.excludeItems": lists.get("excludeItems"),
+    }
+    for setting, address in named.items():
+        if isinstance(address, str) and (why := misplaced(address, root, setting)):
             yield why
 
 

@@ -101,7 +101,8 @@ class Teller:
             yield self._tell(user_id, rows, final, counts)
 
     def _tell(self, user_id: str, rows: Sequence[Meeting], final: Shortlist | None, counts: Counter[str]) -> Telling:
-        told = self._was(user_id, rows)
+        sent = next((row.told for row in rows if row.told), None)
+        told = self._compared_anew(self._confirmed(user_id, sent)) if sent else None
         if final is None and told is None:
             counts["usersWithoutList"] += any(row.kind != "excluded" for row in rows)
             return Telling(None)
@@ -116,7 +117,7 @@ class Teller:
         changed = self._changed(verdict, final, told)
         line = self._line(user_id, verdict, final, told, changed)
         if line is not None:
-            self._count_replaced(verdict, now, rows, counts)
+            self._count_replaced(verdict, now, sent, counts)
         return Telling(verdict, line, kept, told, items, changed)
 
     def _now(self, user_id: str, final: Shortlist) -> Now:
@@ -131,13 +132,6 @@ class Teller:
         has_failed = now is None and any(row.kind in ("failed", "broken") for row in rows)
         due = told is not None and is_due(user_id, told.sent_at, plan.at, plan.rules.refresh_after_days)
         return decide(now, told, plan.rules, has_failed=has_failed, is_due=due)
-
-    def _was(self, user_id: str, rows: Sequence[Meeting]) -> Told | None:
-        """His row of the baseline: as it stands, or unknown where nothing confirms it; None where there is none."""
-        for row in rows:
-            if row.told is not None:
-                return self._compared_anew(self._confirmed(user_id, row.told))
-        return None
 
     def _confirmed(self, user_id: str, told: Told) -> Told:
         """His row by what became of his last send: his who was sent by an older version was judged by then."""
@@ -186,17 +180,17 @@ class Teller:
         ends_holdout = told is not None and told.is_marked
         return upsert_line(user_id, items, final.query_item_ids, changed, ends_holdout=ends_holdout)
 
-    def _count_replaced(self, verdict: Verdict, now: Now | None, rows: Sequence[Meeting], counts: Counter[str]) -> None:
+    def _count_replaced(self, verdict: Verdict, now: Now | None, sent: Told | None, counts: Counter[str]) -> None:
         """Count a list that is sent in place of another one, as guards look at it, whether or not that arrived."""
-        sent = next((row.told for row in rows if row.told), None)
         if now is None or sent is None or now.op != "upsert" or sent.op not in ("upsert", "gone"):
             return
         counts["emptied"] += bool(sent.item_ids) and not now.item_ids
         counts["changedUnconfirmed"] += verdict is Verdict.REPEATED and self._differs(now, sent)
 
     def _differs(self, now: Now, sent: Told) -> bool:
-        """Whether a list is another one than was sent; by its items where nothing better is known."""
-        if sent.fingerprint is None or self._has_other_policy:
+        """Whether a list is another one than was sent, settings apart; by its items where nothing better is known."""
+        plan = self._plan
+        if sent.fingerprint is None or self._has_other_policy or plan.settings != plan.previous_settings:
             return set(sent.item_ids) != set(now.item_ids)
         return sent.fingerprint != now.fingerprint
 

@@ -43,10 +43,8 @@ class Batch:
 def newest_batch(entries: Iterable[Entry]) -> Batch | None:
     """The finished job of a listing: of the folder itself, else of its newest job folder. None when there is none.
 
-    The nearest job folders count: below those of a solution older ones may be kept.
-
     Raises:
-        SeveralSolutionsError: They do not lie side by side.
+        SeveralSolutionsError: The job folders do not lie side by side. Below them older ones may be kept.
     """
     finished = _finished(entries)
     if "" in finished:
@@ -54,10 +52,9 @@ def newest_batch(entries: Iterable[Entry]) -> Batch | None:
     jobs = {folder: match[1] for folder in finished if (match := _JOB.fullmatch(folder))}
     if not jobs:
         return None
+    newest = max(jobs, key=lambda folder: (jobs[folder], folder))
     nearest = min(folder.count("/") for folder in jobs)
-    side_by_side = [folder for folder in jobs if folder.count("/") == nearest]
-    _check_side_by_side(side_by_side)
-    newest = max(side_by_side, key=lambda folder: (jobs[folder], folder))
+    _check_side_by_side([newest, *(folder for folder in jobs if folder.count("/") == nearest)])
     return Batch(newest, finished[newest])
 
 
@@ -74,7 +71,7 @@ def _finished(entries: Iterable[Entry]) -> Mapping[str, Sequence[Entry]]:
 def _check_side_by_side(jobs: Iterable[str]) -> None:
     above = {job.rpartition("/")[0] for job in jobs}
     if len(above) > 1:
-        named = ", ".join(f"{folder}/" for folder in sorted(above))
+        named = ", ".join(f"{folder or '.'}/" for folder in sorted(above))
         raise SeveralSolutionsError(
             f"finished batches lie in several folders: {named}; let batchInferencePath name the one that is meant"
         )

@@ -65,9 +65,8 @@ class Held(VersionedModel):
 def hold(storage: Storage, held: Held) -> None:
     """Keep a commit until someone says yes or no. It takes the place of an older one; a newer one takes its own."""
     storage.put(layout.held(held.connector, held.run_id), held.to_json().encode())
-    *older, _ = sorted(_keys(storage, held.connector))
-    for key in older:
-        storage.delete(key)
+    for older in sorted(_keys(storage, held.connector))[:-1]:
+        storage.delete(older)
 
 
 def newest_held(storage: Storage, connector: str) -> Held | None:

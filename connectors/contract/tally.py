@@ -75,7 +75,7 @@ def masked(reason: str, user_ids: Iterable[str]) -> str:
     """
     if reason.endswith("…"):  # it was cut, perhaps within a value
         reason = f"{reason.rpartition(' ')[0]} …"
-    for user_id in user_ids:
+    for user_id in sorted(user_ids, key=len, reverse=True):  # one may stand within another
         name = re.escape(user_id)
         whole = name if len(user_id) >= _SHORT_ID else rf"(?<!\w){name}(?!\w)"
         reason = re.sub(whole, "…", reason)

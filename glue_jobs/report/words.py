@@ -12,8 +12,7 @@ from connectors.contract.held import GuardReading
 NOTHING = "\u2013"
 
 _MINUTE_S, _HOUR_S = 60, 3600
-# As many as a float tells apart.
-_MOST_DECIMALS = 17
+_MOST_DECIMALS = 6
 
 # A verdict → what it means for a user.
 VERDICTS = {

@@ -116,7 +116,7 @@ def test_a_refused_start_leaves_the_batch_to_the_next_try(bucket):
         start_once(folder, open_storage(folder.root), BATCH, Glue(folder.job), NOW)
     assert "ConcurrentRunsExceeded" in marker(storage).refused
     assert start_once(folder, open_storage(folder.root), BATCH, Glue(), NOW) == "jr_1"
-    assert marker(storage) == Started(batch=BATCH, at=NOW, glue_run="jr_1")
+    assert marker(storage) == Started(batch=BATCH, at=NOW, tried_at=NOW, glue_run="jr_1")
 
 
 def test_a_start_that_died_is_taken_over_and_one_under_way_is_not(bucket):

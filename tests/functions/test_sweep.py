@@ -172,8 +172,9 @@ def test_a_batch_that_its_event_started_is_not_started_again(look, write):
 TICK, LATER = layout.started("scheduled-20261121T050000Z"), layout.started("by-hand-1")
 
 
-def refused(at: str = "2026-11-21T05:00:00Z", why: str = "ConcurrentRunsExceededException") -> dict[str, str]:
-    return {"batch": "scheduled-20261121T050000Z", "at": at, "refused": why}
+def refused(hours_ago: float = 1, why: str = "ConcurrentRunsExceededException") -> dict[str, str]:
+    at = datetime.now(UTC) - timedelta(hours=hours_ago)
+    return {"batch": "scheduled-20261121T050000Z", "at": at.isoformat(), "refused": why}
 
 
 def test_a_start_by_the_clock_that_glue_refused_is_tried_again_until_it_is_started(look, write, folder):
@@ -187,15 +188,45 @@ def test_a_start_that_glue_refuses_again_is_told_and_stays_marked(folder, write,
     def refuse(one: JobFolder) -> str:
         raise StartError(f"{one.job}: no such job")
 
-    write(TICK, refused())
+    asked = refused()
+    write(TICK, asked)
     folders = [JobFolder.parse(str(folder))]
     found = sweep.sweep(folders, open_storage, scripted_queue(), refuse, datetime.now(UTC), starts_missed=False)
     assert found.failed == {JOB: f"StartError: {JOB}: no such job"}
-    assert Started.model_validate_json(LocalStorage(folder).get(TICK).data).refused == f"{JOB}: no such job"
+    marker = Started.model_validate_json(LocalStorage(folder).get(TICK).data)
+    assert (marker.refused, marker.at.isoformat()) == (f"StartError: {JOB}: no such job", asked["at"])
+
+
+def test_the_age_of_a_batch_is_told_whatever_becomes_of_a_start(batch, folder, write, scripted_queue):
+    def refuse(one: JobFolder) -> str:
+        raise StartError("no such job")
+
+    write(TICK, refused())
+    folders, now = [JobFolder.parse(str(folder))], datetime.now(UTC) + timedelta(hours=2)
+    found = sweep.sweep(folders, batch, scripted_queue(), refuse, now, starts_missed=False)
+    assert (list(found.failed), found.batch_age_hours[JOB]) == ([JOB], pytest.approx(2, abs=0.02))
+
+
+def test_a_start_that_is_refused_for_a_day_is_given_up(look, write):
+    write(TICK, refused(hours_ago=24))
+    assert look(0, starts_missed=False).started == {}
+
+
+@pytest.mark.usefixtures("ran_before")
+def test_a_start_that_a_commit_has_made_needless_is_not_tried_again(look, write):
+    write(TICK, refused())
+    assert look(0, starts_missed=False).started == {}
+
+
+@pytest.mark.usefixtures("ran_before")
+def test_a_batch_and_a_refused_start_are_one_run_together(look, write):
+    write(TICK, refused(hours_ago=0))
+    assert len(look(16).started) == 1
+    assert look(31).started == {}
 
 
 def test_a_start_that_died_is_tried_again_and_one_under_way_is_left_alone(look, write):
-    write(TICK, refused(datetime.now(UTC).isoformat(), ""))
+    write(TICK, refused(0, ""))
     assert look(14, starts_missed=False).started == {}
     assert look(16, starts_missed=False).started == {JOB: "jr_1"}
 

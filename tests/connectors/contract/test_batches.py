@@ -52,8 +52,9 @@ SIMS, UPS = "batch_sims_2026_11_21_03_00_00", "batch_ups_2026_11_22_03_00_00"
     [
         ([f"sims/{SIMS}/a.out", f"ups/{UPS}/a.out"], "sims/, ups/"),
         ([f"shop/ups/{UPS}/a.out", f"toys/ups/{UPS}/a.out"], "shop/ups/, toys/ups/"),
+        ([f"{SIMS}/a.out", f"ups/{UPS}/a.out"], "./, ups/"),
     ],
-    ids=["of two solutions", "of two dataset groups"],
+    ids=["of two solutions", "of two dataset groups", "an older one here"],
 )
 def test_batches_of_several_solutions_are_none_and_all_are_named(keys, named):
     with pytest.raises(SeveralSolutionsError) as caught:
@@ -69,7 +70,7 @@ def test_batches_of_several_solutions_are_none_and_all_are_named(keys, named):
         ([f"sims/{SIMS}/a.out", "sims/batch_sims_2026_11_20_03_00_00/a.out"], f"sims/{SIMS}"),
         ([f"sims/{SIMS}/a.out", f"ups/{UPS}/_CHECK"], f"sims/{SIMS}"),
         ([f"sims/{SIMS}/a.out", f"_old/{UPS}/a.out"], f"sims/{SIMS}"),
-        ([f"{SIMS}/a.out", f"kept/{UPS}/a.out"], SIMS),
+        ([f"{UPS}/a.out", f"kept/{SIMS}/a.out"], UPS),
         ([f"sims/{SIMS}/a.out", "ups/notes/a.out"], f"sims/{SIMS}"),
         (["a.out", f"sims/{SIMS}/a.out", f"ups/{UPS}/a.out"], ""),
     ],

@@ -70,7 +70,8 @@ def test_rejections_are_counted_by_code_with_aliases_in_place_of_users(tally):
 def test_what_was_said_of_several_names_none_of_them(tally):
     """Of a request that was refused as a whole the destination may name anybody."""
     said = "external id ann-k7 is on the block list"
-    found = tally(receipt(0, 1, rejection(0, "no", "bob", said), rejection(1, "no", "ann-k7", said)))
+    users = ("ann", "ann-k", "ann-k7", "bob")
+    found = tally(receipt(0, 3, *(rejection(line, "no", user, said) for line, user in enumerate(users))))
     assert found.refusals[0].reason == "external id … is on the block list"
 
 
