@@ -95,14 +95,14 @@ def _run() -> Run:
         connector="braze",
         version=1,
         acknowledge="onDelivery",
-        options={},
+        options=_OPTIONS.model_dump(by_alias=True, mode="json"),
         records_per_request=LIMITS.max_records,
         counts={},
         files=[],
         digest="0",
         created_at=datetime(2026, 11, 21, 4, tzinfo=UTC),
     )
-    return Run(LocalStorage(Path()), manifest, _OPTIONS)
+    return Run(LocalStorage(Path()), manifest, BrazeOptions)
 
 
 def _records(body: str) -> list[SyncRecord]:

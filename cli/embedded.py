@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from cli.fate import FATE_NAMES
 from cli.memory_queue import MemoryQueue
@@ -36,6 +36,9 @@ MESSAGES_A_CALL = 4
 GIVE_UP_AFTER = 6
 # Why a run is left alone.
 NOT_OURS = "acknowledged onWrite: someone else reads its files"
+
+# The key of a manifest, and the manifest.
+Published: TypeAlias = tuple[str, RunManifest]
 
 
 class Clock(Protocol):
@@ -71,8 +74,8 @@ class Delivery:
         return self.fates.get(Fate.OPEN, 0)
 
 
-def published(storage: Storage, connector: str) -> list[tuple[str, RunManifest]]:
-    """A connector's published runs as (key of the manifest, manifest), oldest first."""
+def published(storage: Storage, connector: str) -> list[Published]:
+    """A connector's published runs, oldest first."""
     keys = [entry.key for entry in storage.list(f"output/{connector}/")]
     runs = [
         (key, read_document(storage, key, RunManifest))
@@ -80,6 +83,16 @@ def published(storage: Storage, connector: str) -> list[tuple[str, RunManifest]]
         if layout.connector_of_manifest(key) == connector
     ]
     return sorted(runs, key=lambda run: run[1].version)
+
+
+def has_open(storage: Storage, runs: Iterable[Published]) -> bool:
+    """Whether there is a line of some runs that no receipt speaks of."""
+    return any(one.waiting for one in settled(storage, runs))
+
+
+def settled(storage: Storage, runs: Iterable[Published]) -> Iterator[Delivery]:
+    """What became of the lines of some runs, without delivering any."""
+    return (Delivery(manifest, read_ledger(storage, manifest).counts()) for _, manifest in runs)
 
 
 def deliver_run(
@@ -189,8 +202,8 @@ def _drain(
         delivery.requests += settlement.counts["requests"]
         for message in batch:
             _settle(queue, message, settlement, delivery, clock)
-        if settlement.unread:
-            delivery.trouble.append(next(iter(settlement.unread.values())))
+        if trouble := [*settlement.unread.values(), *settlement.faults.values()]:
+            delivery.trouble.append(trouble[0])
             return
         if settlement.refused or settlement.left_alone:
             delivery.trouble.append(settlement.refused or f"the destination is in trouble: {settlement.left_alone}")

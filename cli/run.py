@@ -16,7 +16,6 @@ from connectors import registry
 from connectors.base import Connector, Destination
 from connectors.contract import layout
 from connectors.contract.layout import JobFolder, LayoutError
-from connectors.contract.manifest import RunManifest
 from connectors.contract.run_record import RunRecord
 from connectors.contract.storage import Storage, open_storage
 from connectors.http import Sender
@@ -175,7 +174,7 @@ def check_deliverable(folder: JobFolder) -> None:
 
 
 def deliver_job(
-    storage: Storage, runs: Sequence[tuple[str, RunManifest]], connector: Connector, voice: Voice
+    storage: Storage, runs: Sequence[embedded.Published], connector: Connector, voice: Voice
 ) -> list[embedded.Delivery]:
     """Deliver what no receipt speaks of.
 

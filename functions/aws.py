@@ -142,12 +142,7 @@ def settle(event: dict[str, Any], settlement: Settlement) -> list[str]:
     records = {record["messageId"]: record for record in event["Records"]}
     for message_id, wait_s in settlement.waits_s.items():
         _make_wait(message_id, records[message_id]["receiptHandle"], wait_s)
-    for message_id, reason in settlement.unread.items():
-        _LOGGER.error("message waits", extra={"message_id": message_id, "reason": reason})
-    if settlement.health_lost:
-        _LOGGER.warning("health of the destination not kept", extra={"reason": settlement.health_lost})
-    if settlement.refused:
-        _LOGGER.error("destination refuses our settings", extra={"reason": settlement.refused})
+    _log_trouble(settlement)
     connector = settings.required("DESTINATION")
     for job, counts in settlement.counts_by_job.items():
         for name, value in {**_ENDS, **counts}.items():
@@ -157,6 +152,17 @@ def settle(event: dict[str, Any], settlement: Settlement) -> list[str]:
         _LOGGER.warning("records to look at", extra={"code": code, "count": value})
     unburied = [name for name, reason in settlement.poison.items() if not _bury(records[name], reason, connector)]
     return [*settlement.waits_s, *unburied]
+
+
+def _log_trouble(settlement: Settlement) -> None:
+    for message_id, reason in settlement.unread.items():
+        _LOGGER.error("message waits", extra={"message_id": message_id, "reason": reason})
+    for message_id, fault in settlement.faults.items():
+        _LOGGER.error("connector failed", extra={"message_id": message_id, "reason": fault})
+    if settlement.health_lost:
+        _LOGGER.warning("health of the destination not kept", extra={"reason": settlement.health_lost})
+    if settlement.refused:
+        _LOGGER.error("destination refuses our settings", extra={"reason": settlement.refused})
 
 
 def _bury(record: dict[str, Any], reason: str, connector: str) -> bool:

@@ -7,12 +7,14 @@ read anew once; while a destination asks us to wait no call is made; nothing is 
 from __future__ import annotations
 
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TypeAlias
 
-from connectors.base import Connector, Outcome, Reply, Request, Verdict
+from connectors.base import Connector, Fitted, Outcome, Reply, Request, Verdict
 from connectors.contract.records import SyncRecord
 from connectors.errors import ConfigError
 from functions.intake import Run
@@ -30,6 +32,9 @@ NOT_MADE = frozenset({SUPERSEDED, OUT_OF_TIME})
 # Failures of a call that cannot have reached the destination.
 _NOT_SENT = NOT_MADE | {"NotConnected", "ConnectTimeout"}
 THROTTLED = "throttled"
+# No call is made while our settings are refused; and a connector may fail over some records, which is a fault of ours.
+# None of it says anything about the destination.
+_REFUSED, FAILED = "refused_settings", "connector_failed"
 
 
 class Pause:
@@ -61,7 +66,7 @@ class Told:
         refused: Why the destination refuses our settings, when it does.
         warnings: Records that were sent and that a person should know of, by code.
         unanswered: Records in calls that may have arrived and got no answer: if they did, they will arrive twice.
-        fault: Where the connector failed, by its own fault; empty where it did not.
+        fault: Where the connector failed; empty where it did not.
         is_answered: Whether the destination said something that only one who is well says: it took, refused or
             throttled some. What was refused here, without a call, says nothing about it.
     """
@@ -75,10 +80,9 @@ class Told:
     fault: str = ""
 
 
-def nothing_told(records: Sequence[SyncRecord], *, refused: str = "", fault: str = "") -> Told:
-    """No call was made for these records, and all have to come again."""
-    outcome = Outcome(Verdict.RETRY, "refused_settings" if refused else "connector_failed")
-    return Told([outcome] * len(records), requests=0, refused=refused, fault=fault)
+def not_called(records: Sequence[SyncRecord], refused: str) -> Told:
+    """No call is made for these records, as our settings are refused."""
+    return Told([Outcome(Verdict.RETRY, _REFUSED)] * len(records), requests=0, refused=refused)
 
 
 def call(
@@ -89,14 +93,19 @@ def call(
     Args:
         connect: Asked for another connector once the destination refuses the key of this one.
     """
-    fitted = [connector.fit(record, run.options) for record in records]
-    outcomes = {at: one.refusal for at, one in enumerate(fitted) if one.refusal is not None}
-    kept = [(at, one.record) for at, one in enumerate(fitted) if one.record is not None]
     calling = _Calling(connector, connect, send, run, pause)
-    outcomes |= calling.settle(kept)
-    warnings = Counter(code for one in fitted for code in one.warnings)
-    in_order = [outcomes[at] for at in range(len(records))]
-    return Told(in_order, calling.requests, calling.refused, calling.unanswered, warnings, calling.is_answered)
+    fitted = [calling.fit(record) for record in records]
+    outcomes = {at: one.refusal for at, one in enumerate(fitted) if one.refusal is not None}
+    outcomes |= calling.settle([(at, one.record) for at, one in enumerate(fitted) if one.record is not None])
+    return Told(
+        [outcomes[at] for at in range(len(records))],
+        calling.requests,
+        calling.refused,
+        calling.unanswered,
+        Counter(code for one in fitted for code in one.warnings),
+        calling.is_answered,
+        calling.fault,
+    )
 
 
 class _Calling:
@@ -107,8 +116,15 @@ class _Calling:
         self._run, self._pause = run, pause
         self._has_fresh_secret = False
         self.requests = self.unanswered = 0
-        self.refused = ""
+        self.refused = self.fault = ""
         self.is_answered = False
+
+    def fit(self, record: SyncRecord) -> Fitted:
+        """A record as the destination will keep it whole; one over which the connector fails comes again."""
+        try:
+            return self._connector.fit(record, self._run.options)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is kept
+            return Fitted(None, self._failed(error))
 
     def settle(self, records: Sequence[_Numbered]) -> dict[int, Outcome]:
         """An outcome for each record, by its number."""
@@ -116,27 +132,41 @@ class _Calling:
         groups = [records] if records else []
         while groups:
             group = groups.pop()
-            for request in self._requests([record for _, record in group]):
+            for request in self._requests(group, outcomes):
                 sent = [group[position] for position in request.sent]
                 told = dict(zip([at for at, _ in sent], self._outcomes(request, sent), strict=True))
                 outcomes |= told
                 groups += _smaller(sent, [pair for pair in sent if told[pair[0]].verdict is Verdict.SPLIT], outcomes)
         return outcomes
 
-    def _requests(self, records: Sequence[SyncRecord]) -> Sequence[Request]:
-        manifest = self._run.manifest
-        return self._connector.requests(records, self._run.options, manifest.retired, run_id=manifest.run_id)
+    def _requests(self, group: Sequence[_Numbered], outcomes: dict[int, Outcome]) -> Sequence[Request]:
+        """The calls that carry some records; none where the connector fails, which is then their outcome."""
+        manifest, records = self._run.manifest, [record for _, record in group]
+        try:
+            return self._connector.requests(records, self._run.options, manifest.retired, run_id=manifest.run_id)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is kept
+            outcomes |= dict.fromkeys([at for at, _ in group], self._failed(error))
+            return []
+
+    def _failed(self, error: Exception) -> Outcome:
+        """Keep where the connector failed, without what it said: that may name a user."""
+        places = traceback.extract_tb(error.__traceback__)
+        where = " < ".join(f"{Path(place.filename).name}:{place.lineno}" for place in reversed(places))
+        self.fault = f"{type(error).__name__} in {where}"
+        return Outcome(Verdict.RETRY, FAILED)
 
     def _outcomes(self, request: Request, sent: Sequence[_Numbered]) -> Sequence[Outcome]:
         """What one call gives. After a refusal of our settings, and while we are asked to wait, none is made."""
         if self.refused:
-            return [Outcome(Verdict.RETRY, "refused_settings")] * len(sent)
+            return [Outcome(Verdict.RETRY, _REFUSED)] * len(sent)
         if left_s := self._pause.left_s():
             return [Outcome(Verdict.RETRY, THROTTLED, retry_after_s=left_s)] * len(sent)
         try:
             return self._heard(request, [record for _, record in sent])
         except ConfigError as error:
             refusal = error
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is kept
+            return [self._failed(error)] * len(sent)
         try:
             if self._reads_a_fresh_secret():
                 outcomes = self.settle(sent)

@@ -10,7 +10,6 @@ import functools
 import itertools
 import random
 import time
-import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,19 @@ from connectors.contract.receipts import Receipt, write_receipts
 from connectors.contract.storage import StorageError
 from connectors.contract.wire import NewerFormatError
 from connectors.errors import ConfigError
-from functions.calls import NOT_MADE, OUT_OF_TIME, SUPERSEDED, THROTTLED, Connect, Pause, Send, Told, call, nothing_told
+from functions.calls import (
+    FAILED,
+    NOT_MADE,
+    OUT_OF_TIME,
+    SUPERSEDED,
+    THROTTLED,
+    Connect,
+    Pause,
+    Send,
+    Told,
+    call,
+    not_called,
+)
 from functions.enqueue import Queue, Sleep
 from functions.giving_back import WayBack
 from functions.intake import OpenFolder, PoisonError, Received, Run, Work, open_run, work_of
@@ -48,7 +59,8 @@ class Settlement:
         untried: Ids of messages for which no call was made, since the destination is to be left alone.
         poison: Message id → why it can never be read: a code, see docs/explanation/delivery.md.
         unread: Message id → what it needs and could not be had this time: its run, which run is the newest, the
-            destination's health, a place for its receipt, or a connector that does not fail.
+            destination's health, or a place for its receipt.
+        faults: Message id → where its connector failed, which is a fault of ours.
         counts: Records by verdict, and calls as ``requests``. ``unanswered``: records whose call may have arrived
             and got no answer. ``repeated``: records sent of messages that had been handed out before.
         counts_by_job: The same, by job.
@@ -62,6 +74,7 @@ class Settlement:
     untried: set[str] = field(default_factory=set)
     poison: dict[str, str] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     counts_by_job: dict[str, Counter[str]] = field(default_factory=dict)
     warnings: Counter[str] = field(default_factory=Counter)
@@ -133,7 +146,7 @@ def _deliver_all(batch: Iterable[Received], connector: Connector, means: _Means,
         by_folder[work.run.storage.root].append(work)
     for group in by_folder.values():
         before = settlement.counts.copy()
-        current = _current(group, means.newest, means.now(), settlement)
+        current = _of_this_release(_current(group, means.newest, means.now(), settlement), settlement)
         _deliver_group(current, means, settlement)
         settlement.counts_by_job[group[0].run.manifest.job] = settlement.counts - before
 
@@ -180,6 +193,19 @@ def _without_superseded(group: Sequence[Work], newest: Newest, at: datetime, set
     if old:
         settlement.counts["superseded"] += sum(len(work.records) for work in old)
     return [work for work in group if work.message.version >= version]
+
+
+def _of_this_release(group: Iterable[Work], settlement: Settlement) -> list[Work]:
+    """The messages whose run has settings that can be read; the others wait for a newer release."""
+    return [work for work in group if _is_of_this_release(work, settlement)]
+
+
+def _is_of_this_release(work: Work, settlement: Settlement) -> bool:
+    try:
+        return work.run.options is not None
+    except NewerFormatError as error:
+        _let_wait(work.received, error, settlement)
+        return False
 
 
 def _deliver_group(group: Sequence[Work], means: _Means, settlement: Settlement) -> None:
@@ -229,7 +255,7 @@ def _tell_all(group: Sequence[Work], means: _Means) -> list[Told]:
     refusals: list[str] = []
 
     def one(work: Work) -> Told:
-        told = nothing_told(work.records, refused=refusals[0]) if refusals else _tell(work, means)
+        told = not_called(work.records, refusals[0]) if refusals else _tell(work, means)
         refusals.extend(filter(None, [told.refused]))
         return told
 
@@ -238,14 +264,11 @@ def _tell_all(group: Sequence[Work], means: _Means) -> list[Told]:
 
 
 def _tell(work: Work, means: _Means) -> Told:
-    """What became of one message, whatever its connector raises: what its neighbours were told has to be kept."""
     try:
-        return call(means.connect(False), means.connect, _while_due(work, means), work.records, work.run, means.pause)
+        connector = means.connect(False)
     except ConfigError as error:  # the secret was to be read anew meanwhile, and could not be
-        return nothing_told(work.records, refused=str(error))
-    except Exception as error:  # noqa: BLE001 - a fault of the connector's; the text of it may name a user
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        return nothing_told(work.records, fault=f"{type(error).__name__} in {place.name}, line {place.lineno}")
+        return not_called(work.records, str(error))
+    return call(connector, means.connect, _while_due(work, means), work.records, work.run, means.pause)
 
 
 def _while_due(work: Work, means: _Means) -> Send:
@@ -275,7 +298,7 @@ def _trouble(told: Sequence[Told]) -> str:
         outcome.code
         for one in told
         for outcome in one.outcomes
-        if outcome.verdict is Verdict.RETRY and outcome.code not in NOT_MADE | {THROTTLED}
+        if outcome.verdict is Verdict.RETRY and outcome.code not in NOT_MADE | {THROTTLED, FAILED}
     )
     return reasons.most_common(1)[0][0] if reasons else ""
 
@@ -308,7 +331,8 @@ def _settle(work: Work, told: Told, means: _Means, settlement: Settlement) -> No
     settlement.counts.update(_counts(work, told))
     settlement.warnings.update(told.warnings)
     settlement.refused = settlement.refused or told.refused
-    settlement.unread.update({work.received.message_id: told.fault} if told.fault else {})
+    if told.fault:
+        settlement.faults[work.received.message_id] = told.fault
     retries = [outcome for outcome in told.outcomes if outcome.verdict is Verdict.RETRY]
     is_part_settled = len(retries) < len(told.outcomes)
     if retries and not (is_part_settled and means.way_back.took_rest(work.message, told.outcomes)):
@@ -325,10 +349,10 @@ def _counts(work: Work, told: Told) -> Counter[str]:
 
 
 def _renew(batch: Iterable[Received], way_back: WayBack, settlement: Settlement) -> None:
-    """Send messages that wait for the fiftieth time as new ones, so that waiting buries nobody."""
+    """Send messages that wait for the fiftieth time as new ones. Waiting buries nobody; a connector that fails does."""
     for received in batch:
         waits_s = settlement.waits_s.get(received.message_id)
-        if waits_s is None or received.receives < RENEWED_FROM:
+        if waits_s is None or received.receives < RENEWED_FROM or received.message_id in settlement.faults:
             continue
         if way_back.took_anew(received.body, waits_s):
             del settlement.waits_s[received.message_id]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -39,11 +40,27 @@ class Received:
 
 @dataclass(frozen=True)
 class Run:
-    """What is the same for all messages of a run."""
+    """What is the same for all messages of a run.
+
+    Attributes:
+        options_model: The connector's settings, as this release knows them.
+    """
 
     storage: Storage
     manifest: RunManifest
-    options: SyncOptions
+    options_model: type[SyncOptions]
+
+    @functools.cached_property
+    def options(self) -> SyncOptions:
+        """The settings of the run.
+
+        Raises:
+            NewerFormatError: Another release wrote them, in words that this one does not know.
+        """
+        try:
+            return self.options_model.model_validate(self.manifest.options)
+        except ValidationError as error:
+            raise NewerFormatError(f"the settings of run {self.manifest.run_id} are not of this release") from error
 
 
 @dataclass(frozen=True)
@@ -102,19 +119,10 @@ def open_run(connector: Connector, open_folder: OpenFolder, address: str) -> Run
     try:
         folder, key = layout.split_manifest_uri(address)
         storage = open_folder(folder.root)
-        manifest = read_document(storage, key, RunManifest)
-        return Run(storage, manifest, _options(connector, manifest))
+        return Run(storage, read_document(storage, key, RunManifest), connector.options_model)
     except NotFoundError as error:
         raise PoisonError("manifest_gone") from error
     except layout.LayoutError as error:
         raise PoisonError("not_a_manifest") from error
     except DamagedError as error:
         raise PoisonError("manifest_unreadable") from error
-
-
-def _options(connector: Connector, manifest: RunManifest) -> SyncOptions:
-    """The settings of a run, which another release may have written in words that this one does not know."""
-    try:
-        return connector.options_model.model_validate(manifest.options)
-    except ValidationError as error:
-        raise NewerFormatError(f"the settings of run {manifest.run_id} are not of this release") from error

@@ -25,7 +25,6 @@ from cli.options import (
 )
 from connectors.contract.held import Held
 from connectors.contract.layout import JobFolder
-from connectors.contract.manifest import RunManifest
 from connectors.contract.run_record import RunRecord
 from connectors.contract.storage import Storage, open_storage
 from glue_jobs.approval import read_plan
@@ -219,8 +218,13 @@ def deliver(
     if not names:
         raise work.UsageError(f"{job.root} has published nothing yet; run it first: recsync run {folder}")
     ours = _ours(storage, names, voice)
-    destinations = [work.destination_of(name, os.environ) for name in ours]  # all of them, before anything is sent
-    deliveries = [one for to in destinations for one in work.deliver_job(storage, ours[to.name], to, voice)]
+    owing = [name for name, runs in ours.items() if embedded.has_open(storage, runs)]
+    to = {name: work.destination_of(name, os.environ) for name in owing}  # all of them, before anything is sent
+    deliveries = [
+        one
+        for name, runs in ours.items()
+        for one in (work.deliver_job(storage, runs, to[name], voice) if name in to else embedded.settled(storage, runs))
+    ]
     for one in deliveries:
         for trouble in dict.fromkeys(one.trouble):
             voice.warn(f"{one.manifest.connector} run {one.manifest.run_id}: {trouble}")
@@ -232,9 +236,9 @@ def deliver(
     raise typer.Exit(1 if counts["waiting"] else 5 if any(one.lost for one in deliveries) else 0)
 
 
-def _ours(storage: Storage, names: Sequence[str], voice: Voice) -> dict[str, list[tuple[str, RunManifest]]]:
+def _ours(storage: Storage, names: Sequence[str], voice: Voice) -> dict[str, list[embedded.Published]]:
     """Each connector's published runs that are for us to deliver; the others are named."""
-    found: dict[str, list[tuple[str, RunManifest]]] = {}
+    found: dict[str, list[embedded.Published]] = {}
     for key, manifest in chain.from_iterable(embedded.published(storage, name) for name in names):
         if manifest.acknowledge == "onWrite":
             voice.stage(f"{manifest.connector} run {manifest.run_id}: {embedded.NOT_OURS}")

@@ -14,7 +14,7 @@ from cli.local_spark import JavaError
 from cli.options import app
 from connectors.contract import layout
 from connectors.contract.manifest import Pointer
-from connectors.contract.receipts import Fate
+from connectors.contract.receipts import Fate, Receipt, write_receipts
 from connectors.contract.run_record import ConnectorRecord, RunRecord
 from connectors.contract.storage import StorageError
 from glue_jobs import errors, recording
@@ -272,6 +272,16 @@ def test_a_run_that_someone_else_reads_is_left_alone_and_said_so(recsync, publis
 def test_what_was_typed_wrong_is_named_with_its_option(recsync, words, said):
     code, _, err = recsync(*words)
     assert (code, err.startswith(f"error: {said}")) == (2, True), err
+
+
+@pytest.mark.usefixtures("no_braze")
+def test_where_nothing_is_open_no_key_is_asked_for(recsync, publish, folder):
+    published = publish(["ann"])
+    (file,) = published.manifest.files
+    receipt = Receipt(file=file.key, first_line=0, last_line=0, outcome="settled", at=published.manifest.created_at)
+    write_receipts(published.storage, published.manifest, [receipt])
+    code, out, _ = recsync("deliver", folder)
+    assert (code, figures_of(out)["delivered"]) == (0, "1")
 
 
 @pytest.mark.usefixtures("no_braze")

@@ -209,9 +209,13 @@ def test_a_run_with_settings_of_another_release_waits_and_is_no_poison(
     publish, batch_of, fake_braze, connector, options
 ):
     run = publish([upsert("ann")], options=options)
-    settlement = deliver(batch_of(run), connector, fake_braze(), open_storage)
+    batch = batch_of(run)
+    settlement = deliver(batch, connector, fake_braze(), open_storage)
     assert (settlement.waits_s, settlement.poison) == ({"m0": 900.0}, {})
     assert "not of this release" in settlement.unread["m0"]
+    committed(run, 2)
+    assert deliver(batch, connector, fake_braze(), open_storage).waits_s == {}
+    assert run.fates() == [Fate.SUPERSEDED]
 
 
 def test_a_message_of_a_newer_release_waits_and_is_no_poison(publish, batch_of, fake_braze, connector):
@@ -985,7 +989,27 @@ def test_a_connector_that_fails_over_one_message_costs_no_neighbour_his_receipt(
     settlement = deliver(batch_of(run), connector, fake_braze(), open_storage, queue=queue)
     assert run.fates() == [Fate.DELIVERED, Fate.OPEN]
     assert (list(settlement.waits_s), settlement.counts["retry"]) == (["m1"], 1)
-    assert settlement.unread["m1"].startswith("KeyError in fit, line")
+    assert settlement.faults["m1"].startswith("KeyError in test_deliver.py:")
+    assert "4711" not in settlement.faults["m1"]
+
+
+@pytest.mark.parametrize("place", ["fit", "requests", "outcomes"])
+def test_a_connector_that_fails_says_nothing_about_the_destination_and_is_buried_in_the_end(
+    publish, batch_of, fake_braze, monkeypatch, place
+):
+    def fail(*arguments, **named):
+        raise ValueError("user-4711")
+
+    connector = BrazeConnector(Destination("http://127.0.0.1:1", "canary-key", allow_loopback=True))
+    run, braze, queue = publish([upsert("ann")]), fake_braze(), NoQueue()
+    monkeypatch.setattr(connector, place, fail)
+    [message] = batch_of(run)
+    for _ in range(4):
+        again = Received(message.message_id, message.body, RENEWED_FROM)
+        settlement = deliver([again], connector, braze, open_storage, queue=queue)
+    assert (list(settlement.waits_s), list(settlement.faults)) == (["m0"], ["m0"])
+    assert (settlement.left_alone, read_circuit(run.storage, "braze").health) == ("", None)
+    assert settlement.counts["requests"] == (place == "outcomes")
 
 
 def test_f56_of_two_runs_in_one_batch_only_the_newer_one_is_applied_whatever_their_order(
