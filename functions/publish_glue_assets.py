@@ -12,7 +12,7 @@ import io
 import json
 import urllib.request
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,25 @@ def assets(top: Path) -> dict[str, bytes]:
     library = {"recsync.zip": packed((str(path.relative_to(top)), path.read_bytes()) for path in sources)}
     wheels = {
         f"glue-{folder.name}.gluewheels.zip": packed(
-            (path.name, path.read_bytes()) for path in [*folder.glob("*.whl"), *top.glob("wheels/any/*.whl")]
+            _wheelhouse([*folder.glob("*.whl"), *top.glob("wheels/any/*.whl")])
         )
         for folder in sorted(top.glob("wheels/*"))
         if folder.name != "any"
     }
     return scripts | library | wheels
+
+
+def _wheelhouse(wheels: Iterable[Path]) -> Iterator[tuple[str, bytes]]:
+    """What a zip of wheels holds: the wheels, and beside them what pip is to install of these.
+
+    Source: AWS Glue developer guide, "Appendix A: Creating a Zip of Wheels Artifact", read 2026-11-23.
+    """
+    pins = []
+    for path in wheels:
+        name, version, *_ = path.name.split("-")
+        pins.append(f"{name}=={version}\n")
+        yield f"wheels/{path.name}", path.read_bytes()
+    yield "wheels/requirements.txt", "".join(sorted(pins)).encode()
 
 
 def packed(files: Iterable[tuple[str, bytes]]) -> bytes:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,14 +33,15 @@ from glue_jobs.lines import (
     LineError,
     decoded_object,
     place_of,
-    plain_bytes,
     readable_files,
     shown,
     unpacked,
 )
 
-# Up to this many bytes of metadata as stored, the catalogue travels whole; gzip counts tenfold.
-SHELF_FROM_BYTES = 256 * 1024 * 1024
+# Up to this many bytes in the memory of each worker the catalogue travels whole.
+SHELF_FROM_BYTES = 512 * 1024 * 1024
+# What an item takes there beside its text and its hashes, with how the committed run knew it.
+_BYTES_AN_ITEM = 500
 _PEEK_LINES = 100
 # Of the lines that cannot be read so many are kept to be looked at.
 _MOST_BROKEN = 1_000
@@ -77,7 +78,7 @@ def read_items(storage: Storage, wanted: Wanted, *, shelf_from_bytes: int, carry
     """The item metadata of a job folder, cut to the fields that records carry, and judged by the item filter.
 
     Args:
-        shelf_from_bytes: From this size on the catalogue is kept on a shelf.
+        shelf_from_bytes: From this size in memory on the catalogue is kept on a shelf.
         carry: Brings a file, by its path, to every worker.
 
     Raises:
@@ -91,10 +92,10 @@ def read_items(storage: Storage, wanted: Wanted, *, shelf_from_bytes: int, carry
             f"{setting} asks for {', '.join(fields) or 'ids'}" for setting, fields in wanted.asking.items()
         )
         raise ConfigError(f"{asked}, and {storage.root}/{layout.METADATA} holds no .json file")
-    is_shelved, tally = plain_bytes(files) >= shelf_from_bytes, _Tally(wanted)
-    found = tally.good(_lines(storage, files))
-    pieces = _shelved(found, carry) if is_shelved else _in_memory(found)
+    tally = _Tally(wanted)
+    pieces = _kept(tally.good(_lines(storage, files)), shelf_from_bytes, carry)
     _check_fields(storage, files[0].key, tally)
+    is_shelved = isinstance(pieces, Shelf)
     return Items(wanted.catalogue(pieces), _figures(tally, len(pieces)), tally.types(), is_shelved, tally.broken)
 
 
@@ -162,11 +163,17 @@ def _lines(storage: Storage, files: Iterable[Entry]) -> Iterator[tuple[str, byte
             yield from zip(repeat(key), stream, strict=False)
 
 
-def _in_memory(found: Iterable[tuple[str, Piece]]) -> dict[str, Piece]:
-    """All pieces. Of several lines for an item the first one wins."""
-    pieces: dict[str, Piece] = {}
+def _kept(
+    found: Iterator[tuple[str, Piece]], shelf_from_bytes: int, carry: Callable[[str], object]
+) -> Mapping[str, Piece]:
+    """All pieces; in memory as long as they fit. Of several lines for an item the first one wins."""
+    pieces, size_bytes = dict[str, Piece](), 0
     for item_id, piece in found:
-        pieces.setdefault(item_id, piece)
+        if item_id not in pieces:
+            pieces[item_id] = piece
+            size_bytes += len(piece.tail) + 2 * len(piece.hashes) + _BYTES_AN_ITEM
+        if size_bytes >= shelf_from_bytes:
+            return _shelved(chain(pieces.items(), found), carry)
     return pieces
 
 

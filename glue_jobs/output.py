@@ -122,7 +122,10 @@ def write(meetings: DataFrame, plan: WritePlan, catalogue: Broadcast[Catalogue])
         meetings: MEETING rows; all rows of a user are neighbours in one partition, in the order of users' ids.
     """
     task = functools.partial(_write_partition, plan=plan, catalogue=catalogue)
-    reports = {row.part: json.loads(row.json) for row in meetings.mapInArrow(task, WRITTEN).collect()}
+    rows, reports = meetings.mapInArrow(task, WRITTEN).collect(), dict[int, dict[str, Any]]()
+    while rows:  # of thousands of tasks the texts are not all kept beside what they say
+        row = rows.pop()
+        reports[row.part] = json.loads(row.json)
     if unread := plan.told.keys() - reports.keys():
         raise RuntimeError(f"no task looked after part(s) {sorted(unread)} of the snapshot; nothing is committed")
     return together(reports.values())

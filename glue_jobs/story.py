@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, count
 from typing import Any
 
 import pyarrow as pa
@@ -196,10 +196,12 @@ class _Tally:
 def _share_of(most: int, parts: int) -> int:
     """How many of the first users of all parts stand in one part, at most: they fall into parts at random.
 
-    So many that more of them are in one part in fewer than one of a thousand million runs; some would be missing then.
+    So many that more of them are in any part in fewer than one of a thousand million runs; some would be missing then.
+    Source: Chernoff's bound for a Poisson variable, P(X >= k) <= exp(-mean) (e mean / k)^k.
     """
-    mean = most / parts
-    return min(most, math.ceil(mean + 6 * math.sqrt(mean) + 10))
+    mean, allowed = most / parts, math.log(1e-9 / parts)
+    rare = (few for few in count(math.ceil(mean) + 1) if few * (1 + math.log(mean / few)) - mean <= allowed)
+    return min(most, next(rare))
 
 
 class _Draw:

@@ -22,7 +22,7 @@ from glue_jobs.config import load_config
 from glue_jobs.connector_sync import End, SyncResult, sync_connector
 from glue_jobs.dry import DryStorage
 from glue_jobs.errors import InputError, SyncError
-from glue_jobs.failures import CutFileError, in_our_words
+from glue_jobs.failures import CutFileError, SparkError, in_our_words
 from glue_jobs.lines import cut_files, listed
 from glue_jobs.mapping import read_exclusions, read_mapping
 from glue_jobs.proposal import JobRun
@@ -166,8 +166,10 @@ def _end(this: Work, connector: str, rows: DataFrame) -> End:
         told = in_our_words(error)
         if told is None:
             raise
-        if isinstance(told, CutFileError):
-            told = InputError(f"{', '.join(_cut_files(this))}: cut or damaged; write it again")
+        if isinstance(told, SparkError):
+            this.report(f"warning: {connector}: {error}")
+        if isinstance(told, CutFileError) and (cut := _cut_files(this)):
+            told = InputError(f"{', '.join(cut)}: cut or damaged; write it again")
         return End(recording.of_stopped(connector, told), stopped=told)
 
 

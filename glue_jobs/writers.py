@@ -141,15 +141,24 @@ class SnapshotWriter:
 
 
 class LinesWriter:
-    """Lines kept for a person to look at, in one file."""
+    """Lines kept for a person to look at, in files of a size that memory holds."""
 
-    def __init__(self, storage: Storage, key: str):
-        self._storage, self._key = storage, key
+    def __init__(self, storage: Storage, key: str, *, max_bytes: int = PART_BYTES):
+        """Begin.
+
+        Args:
+            key: Of the first file; further ones have a number before their ending.
+        """
+        self._storage, self._key, self._max_bytes = storage, key, max_bytes
         self._lines: list[bytes] = []
+        self._size_bytes = self._files = 0
 
     def write(self, line: bytes) -> None:
         """Add one line, without its end."""
         self._lines.append(line)
+        self._size_bytes += len(line)
+        if self._size_bytes >= self._max_bytes:
+            self.close()
 
     def set_aside(self, file: str | None, text: str | None, reason: str) -> None:
         """Add a line that cannot be read: where it stands, and why."""
@@ -157,9 +166,14 @@ class LinesWriter:
         self.write(json.dumps(kept, ensure_ascii=False).encode("utf-8", "replace"))
 
     def close(self) -> None:
-        """Write the file; nothing when there was no line."""
-        if self._lines:
-            self._storage.put(self._key, b"\n".join([*self._lines, b""]))
+        """Write what is left; nothing when there is no line."""
+        if not self._lines:
+            return
+        stem, dot, ending = self._key.rpartition(".")
+        number = f"-{self._files:03d}" if self._files else ""
+        self._storage.put(f"{stem}{number}{dot}{ending}", b"\n".join([*self._lines, b""]))
+        self._files += 1
+        self._lines, self._size_bytes = [], 0
 
 
 def write_items(storage: Storage, key: str, pieces: Mapping[str, Piece]) -> PartFile:

@@ -64,5 +64,6 @@ def _denied(error: Exception, action: str, resource: str) -> str:
 
 
 def _answer(error: Exception) -> Mapping[str, object]:
-    response: Mapping[str, Mapping[str, object]] = getattr(error, "response", {})
+    # Of a connection that broke botocore has a response, which is None.
+    response: Mapping[str, Mapping[str, object]] = getattr(error, "response", None) or {}
     return response.get("Error", {})

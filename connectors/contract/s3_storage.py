@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 TRIES = 5
 _CONFLICT_TRIES = 5
 _NO_BUCKET = "NoSuchBucket"
+_PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,16 @@ class S3Storage:
 
     def get(self, key: str) -> Blob:
         """See Storage."""
-        answer = self._call("get_object", key)
-        with _named("get_object", self.uri(key)):
-            return Blob(answer["Body"].read(), answer["ETag"])
+        with self._body(key) as body:
+            return Blob(b"".join(iter(functools.partial(body.read, _PIECE_BYTES), b"")), body.tag)
 
     def open(self, key: str) -> BinaryIO:
-        """See Storage. A stream that breaks goes on where it broke, as long as the object is the same."""
+        """See Storage."""
+        return io.BufferedReader(self._body(key), buffer_size=_PIECE_BYTES)
+
+    def _body(self, key: str) -> _BodyStream:
         get = functools.partial(self._call, "get_object", key)
-        return io.BufferedReader(_BodyStream(get, get(), self.uri(key)), buffer_size=1 << 20)
+        return _BodyStream(get, get(), self.uri(key))
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """See Storage."""
@@ -183,11 +186,17 @@ def _was_repeated(error: BaseException | None) -> bool:
 
 
 class _BodyStream(io.RawIOBase):
-    """An object's body as a raw stream, so that gzip can read it piece by piece."""
+    """An object's body as a raw stream, so that gzip can read it piece by piece.
+
+    One that breaks goes on where it broke, as long as the object is the same.
+
+    Attributes:
+        tag: What the object can be swapped by.
+    """
 
     def __init__(self, get: Callable[..., Any], answer: Mapping[str, Any], address: str) -> None:
         self._get, self._address, self._at = get, address, 0
-        self._body, self._tag = answer["Body"], answer["ETag"]
+        self._body, self.tag = answer["Body"], str(answer["ETag"])
 
     def readable(self) -> bool:
         return True
@@ -215,7 +224,7 @@ class _BodyStream(io.RawIOBase):
     def _resume(self) -> None:
         """Ask for the rest. Raises ConflictError when it is the rest of something else by now."""
         self._body.close()
-        self._body = self._get(Range=f"bytes={self._at}-", IfMatch=self._tag)["Body"]
+        self._body = self._get(Range=f"bytes={self._at}-", IfMatch=self.tag)["Body"]
 
     def close(self) -> None:
         """Give the connection back, also when the body was not read to its end."""

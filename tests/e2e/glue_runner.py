@@ -84,11 +84,12 @@ def _fetch(emulator: Emulator, address: str, folder: Path) -> Path:
 
 
 def _install(wheels: Path, target: Path, told: dict[str, str]) -> Path:
-    """As Glue does with a zip of wheels: unpack it, and have pip install what is in it."""
+    """As Glue does with a zip of wheels: unpack it, and have pip install what it asks for from nowhere else."""
     with zipfile.ZipFile(wheels) as archive:
         archive.extractall(wheels.parent)
     option = told["--python-modules-installer-option"]
-    found = sorted(wheels.parent.glob("*.whl"))
+    house = wheels.parent / "wheels"
+    found = ["--find-links", house, "-r", house / "requirements.txt"]
     subprocess.run(
         [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", option, "--target", target, *found],
         check=True,

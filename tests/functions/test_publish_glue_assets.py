@@ -59,7 +59,10 @@ def test_glue_gets_scripts_the_library_and_the_wheels_of_each_version(top):
         "glue_jobs/related_items_etl.py",
     ]
     for version in ("5.1", "6.0"):
-        assert names(found[f"glue-{version}.gluewheels.zip"]) == ["one-1-py3-none-any.whl", "two-1-py3-none-any.whl"]
+        house = zipfile.ZipFile(io.BytesIO(found[f"glue-{version}.gluewheels.zip"]))
+        wheels = ["wheels/one-1-py3-none-any.whl", "wheels/two-1-py3-none-any.whl"]
+        assert house.namelist() == ["wheels/requirements.txt", *wheels]
+        assert house.read("wheels/requirements.txt") == b"one==1\ntwo==1\n"
 
 
 def test_there_is_a_script_for_every_job_type():

@@ -1,6 +1,7 @@
 import atexit
 import gzip
 import json
+import sqlite3
 import tempfile
 from functools import partial
 
@@ -34,6 +35,18 @@ def read(folder, fields=FIELDS, *, only=None, shelf=None):
         shelf_from_bytes=SMALL if shelf else LARGE,
         carry=shelf.sparkContext.addFile if shelf else pytest.fail,
     )
+
+
+def test_items_that_no_longer_fit_into_memory_are_shelved_with_those_that_did(tmp_path):
+    lines = [{"id": str(number), "name": f"n{number}"} for number in (*range(10), *range(10))]
+    metadata(tmp_path, "a.json", *lines)
+    carried = []
+    items = read_items(LocalStorage(tmp_path), Wanted(FIELDS), shelf_from_bytes=3_000, carry=carried.append)
+    with sqlite3.connect(carried[0]) as shelf:
+        assert shelf.execute("select count(*) from items").fetchone() == (10,)
+    assert items.is_shelved
+    carried.clear()
+    assert not read_items(LocalStorage(tmp_path), Wanted(FIELDS), shelf_from_bytes=LARGE, carry=pytest.fail).is_shelved
 
 
 @pytest.fixture(params=["in memory", "on a shelf"])

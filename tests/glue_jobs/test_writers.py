@@ -90,3 +90,16 @@ def test_kept_lines_stand_one_a_line(storage):
     writer.write(b"[]")
     writer.close()
     assert storage.get("errors/a.jsonl").data == b"{}\n[]\n"
+
+
+def test_lines_that_memory_would_not_hold_go_into_several_files(storage):
+    """All unreadable lines of a batch meet in one task."""
+    writer = LinesWriter(storage, "errors/a.jsonl", max_bytes=10)
+    for number in range(5):
+        writer.write(b"line %d" % number)
+    writer.close()
+    assert {entry.key: storage.get(entry.key).data for entry in storage.list("errors/")} == {
+        "errors/a.jsonl": b"line 0\nline 1\n",
+        "errors/a-001.jsonl": b"line 2\nline 3\n",
+        "errors/a-002.jsonl": b"line 4\n",
+    }

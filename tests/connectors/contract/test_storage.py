@@ -23,6 +23,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.response import StreamingBody
 from moto import mock_aws
+from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from connectors.contract import s3_storage
 from connectors.contract.layout import LayoutError
@@ -674,10 +675,36 @@ def cut(data: bytes, tag: str, size: int) -> tuple[int, dict[str, Any]]:
     return 200, {"ETag": tag, "Body": StreamingBody(io.BytesIO(data), size)}
 
 
-def test_f48_a_stream_that_breaks_goes_on_where_it_broke(s3, hook, waits):
+class Breaking(io.BytesIO):
+    """A body whose connection breaks where it would end."""
+
+    def __init__(self, data: bytes, error: Exception) -> None:
+        super().__init__(data)
+        self._error = error
+
+    def read(self, size: int = -1) -> bytes:
+        data = super().read(size)
+        if not data:
+            raise self._error
+        return data
+
+
+# As urllib3 raises them; botocore makes errors of them that have a response, which is None.
+BREAKS = [ReadTimeoutError(None, "", "stalled"), ProtocolError("reset"), None]
+
+
+@pytest.mark.parametrize("broken", BREAKS, ids=["stalled", "reset", "ends early"])
+@pytest.mark.parametrize("read", [lambda s3: s3.get("a").data, lambda s3: s3.open("a").read()], ids=["get", "open"])
+def test_f48_a_body_that_breaks_is_read_on_where_it_broke(s3, hook, waits, read, broken):
     tag = s3.put("a", b"0123456789")
-    hook("before-call.s3.GetObject", Answers(cut(b"0123", tag, 10), cut(b"", tag, 6), cut(b"45", tag, 6)))
-    assert s3.open("a").read() == b"0123456789"
+
+    def breaking(data: bytes, size: int) -> tuple[int, dict[str, Any]]:
+        if broken is None:
+            return cut(data, tag, size)
+        return 200, {"ETag": tag, "Body": StreamingBody(Breaking(data, broken), size)}
+
+    hook("before-call.s3.GetObject", Answers(breaking(b"0123", 10), breaking(b"", 6), breaking(b"45", 6)))
+    assert read(s3) == b"0123456789"
     assert len(waits) == 3
 
 
