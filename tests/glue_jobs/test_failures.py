@@ -22,7 +22,7 @@ IN_A_TASK = f"org.apache.spark.SparkException: {ABORTED}\nTraceback (most recent
         ("java.io.EOFException: Unexpected end of input stream", CutFileError, "cut or damaged"),
         ("java.util.zip.ZipException: invalid block type", CutFileError, "cut or damaged"),
         (
-            "org.apache.spark.SparkException: Python worker exited unexpectedly (crashed)\nCaused by: java.io.EOFException",
+            "SparkException: Python worker exited unexpectedly (crashed)\nCaused by: java.io.EOFException",
             errors.SyncError,
             "runs out of memory",
         ),

@@ -38,7 +38,7 @@ def read(folder, fields=FIELDS, *, only=None, shelf=None):
 
 
 def test_items_that_no_longer_fit_into_memory_are_shelved_with_those_that_did(tmp_path):
-    lines = [{"id": str(number), "name": f"n{number}"} for number in (*range(10), *range(10))]
+    lines = [{"id": str(number), "name": "n", "price": 1} for number in (*range(10), *range(10))]
     metadata(tmp_path, "a.json", *lines)
     carried = []
     items = read_items(LocalStorage(tmp_path), Wanted(FIELDS), shelf_from_bytes=3_000, carry=carried.append)
