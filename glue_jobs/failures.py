@@ -59,7 +59,7 @@ def _of_spark(text: str, error: Exception) -> SyncError:
         return _chained(CutFileError("a .gz file is cut or damaged; write it again"), error)
     if found := _OS.search(text):
         return _chained(SyncError(f"a task could not go on: {found[0]}; nothing was committed"), error)
-    said = found[1] if (found := _SPARK.search(text)) else type(error).__name__
+    said = found[1].rstrip(" .:") if (found := _SPARK.search(text)) else type(error).__name__
     return _chained(SparkError(f"Spark gave up: {said}; the log has all of it, and nothing was committed"), error)
 
 

@@ -1,7 +1,6 @@
 import atexit
 import gzip
 import json
-import sqlite3
 import tempfile
 from functools import partial
 
@@ -37,16 +36,14 @@ def read(folder, fields=FIELDS, *, only=None, shelf=None):
     )
 
 
-def test_items_that_no_longer_fit_into_memory_are_shelved_with_those_that_did(tmp_path):
+def test_items_that_no_longer_fit_into_memory_are_shelved_with_those_that_did(spark, tmp_path):
     lines = [{"id": str(number), "name": "n", "price": 1} for number in (*range(10), *range(10))]
     metadata(tmp_path, "a.json", *lines)
-    carried = []
-    items = read_items(LocalStorage(tmp_path), Wanted(FIELDS), shelf_from_bytes=3_000, carry=carried.append)
-    with sqlite3.connect(carried[0]) as shelf:
-        assert shelf.execute("select count(*) from items").fetchone() == (10,)
-    assert items.is_shelved
-    carried.clear()
-    assert not read_items(LocalStorage(tmp_path), Wanted(FIELDS), shelf_from_bytes=LARGE, carry=pytest.fail).is_shelved
+    read_them = partial(read_items, LocalStorage(tmp_path), Wanted(FIELDS))
+    items = read_them(shelf_from_bytes=3_000, carry=spark.sparkContext.addFile)
+    assert (items.is_shelved, items.counts["itemsWithMetadata"], items.counts["metadataDuplicates"]) == (True, 10, 10)
+    assert set(items.catalogue.pieces) == set(map(str, range(10)))
+    assert not read_them(shelf_from_bytes=LARGE, carry=pytest.fail).is_shelved
 
 
 @pytest.fixture(params=["in memory", "on a shelf"])
