@@ -25,7 +25,7 @@ PATIENCE = timedelta(minutes=15)
 
 
 class StartError(Exception):
-    """A run could not be started. Its event comes again, twice, and the sweep tries it every quarter of an hour."""
+    """A run could not be started. Its event comes again, twice, and the sweep tries it for a day."""
 
 
 class Started(VersionedModel):

@@ -30,8 +30,8 @@ from functions.start_sync import PATIENCE, OpenFolder, Started, StartRun, batch_
 # A start that was refused for so long is not tried any more.
 _GIVES_UP = timedelta(days=1)
 
-# A batch that a run may be missing for: its name, and when it was done.
-Missed: TypeAlias = tuple[str, datetime]
+# The newest batch of a job: its name, and when it was done.
+NewestBatch: TypeAlias = tuple[str, datetime]
 
 
 class SweepError(Exception):
@@ -121,7 +121,7 @@ def _written_at(storage: Storage, key: str) -> datetime:
 
 def _look_at_batch(
     folder: JobFolder, storage: Storage, open_folder: OpenFolder, now: datetime, findings: Findings
-) -> Missed | None:
+) -> NewestBatch | None:
     """Note how old the newest batch of a job is; gives its name and when it was done, None where there is none."""
     path = batch_path(storage)
     batch = newest_batch(open_folder(path).list()) if path and "://" in path else None
@@ -131,7 +131,7 @@ def _look_at_batch(
     return f"{path}/{batch.folder}".rstrip("/").rpartition("/")[2], batch.finished_at.replace(microsecond=0)
 
 
-def due_start(storage: Storage, newest: Missed | None, now: datetime) -> str:
+def due_start(storage: Storage, newest: NewestBatch | None, now: datetime) -> str:
     """What a run should have been started for, and was not; empty where nothing is due.
 
     Args:
