@@ -64,9 +64,12 @@ class Held(VersionedModel):
 
 def hold(storage: Storage, held: Held) -> None:
     """Keep a commit until someone says yes or no. It takes the place of an older one; a newer one takes its own."""
-    storage.put(layout.held(held.connector, held.run_id), held.to_json().encode())
-    for older in sorted(_keys(storage, held.connector))[:-1]:
-        storage.delete(older)
+    own = layout.held(held.connector, held.run_id)
+    storage.put(own, held.to_json().encode())
+    others = [key for key in _keys(storage, held.connector) if key != own]
+    newer = [key for key in others if _time_of(key) > _time_of(own)]
+    for key in [own] if newer else others:
+        storage.delete(key)
 
 
 def newest_held(storage: Storage, connector: str) -> Held | None:
@@ -90,6 +93,12 @@ def let_go(storage: Storage, connector: str, until: str | None = None) -> None:
             storage.delete(key)
 
 
+def _time_of(key: str) -> datetime:
+    """When a held run began."""
+    return layout.time_of_run(layout.run_of_key(key) or "")
+
+
 def _keys(storage: Storage, connector: str) -> list[str]:
     """What is held, by its keys: in order they are in the order of time, with which run ids begin."""
-    return [entry.key for entry in storage.list(layout.held_folder(connector))]
+    listed = storage.list(layout.held_folder(connector))
+    return [entry.key for entry in listed if layout.run_of_key(entry.key)]

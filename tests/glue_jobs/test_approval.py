@@ -101,6 +101,14 @@ def test_an_older_run_that_is_held_late_does_not_take_the_place_of_a_newer_one(s
     assert len(list(storage.list("held/"))) == 1
 
 
+@pytest.mark.parametrize("first", ["000000", "ffffff"])
+def test_of_two_runs_of_one_second_the_one_that_is_held_last_waits(storage, first):
+    held(storage, f"20261121T040000Z-{first}")
+    last = held(storage, "20261121T040000Z-7f7f7f")
+    assert newest_held(storage, "braze") == last
+    assert len(list(storage.list("held/"))) == 1
+
+
 def test_a_no_to_one_run_is_none_to_a_newer_one(storage):
     held(storage)
     newer = held(storage, LATER)
