@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -133,7 +135,7 @@ def _record(storage: Storage, run_id: str | None) -> RunRecord:
     record = read_record(storage, layout.run_record(ids[0])) if ids else None
     if record is None:
         what = f"run {run_id} left no record" if run_id else "no run has left a record"
-        raise UsageError(f"{what} in {storage.root}; see: recsync runs {storage.root}")
+        raise UsageError(f"{what} in {storage.root}; see: recsync runs {shlex.quote(storage.root)}")
     return record
 
 
@@ -145,7 +147,9 @@ def _user_of_alias(
     Raises:
         UsageError: None of them has it.
     """
-    found = next((user for user in _everyone(folder, storage, record, files) if alias(key, user) == wanted), None)
+    found = next(
+        (user for user in _everyone(folder, storage, record, files) if wanted in (user, alias(key, user))), None
+    )
     if found is None:
         raise UsageError(f"run {record.run_id} knows no user by the alias {wanted}; name the user by the id")
     return found
@@ -154,7 +158,8 @@ def _user_of_alias(
 def _everyone(folder: JobFolder, storage: Storage, record: RunRecord, files: RunFiles) -> Iterator[str]:
     for one in record.connectors:
         manifest = _manifest(storage, one, record.run_id)
-        yield from retelling.users_told(storage, manifest) if manifest else ()
+        with suppress(UnknownStateError):  # then the input may know him
+            yield from retelling.users_told(storage, manifest) if manifest else ()
     yield from lookup.user_ids(files, is_mapped=folder.job_type == "related_items")
 
 
@@ -272,7 +277,7 @@ def _of_retold(retold: Retold | None, found: UserInput, manifest: RunManifest) -
             ScoredItem(
                 item_id=item,
                 score=retold.scores.get(item),
-                has_metadata=item not in unknown,
+                has_metadata=item not in unknown if retold.reads_metadata else None,
                 is_unclear=item in retold.unclear,
             )
             for item in telling.items

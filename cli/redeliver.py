@@ -6,6 +6,7 @@ has replaced.
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,7 +74,9 @@ def find(storage: Storage, connectors: Sequence[str], run_id: str | None, limit:
             rest = None if limit is None else limit - sum(one.count for one in found)
             found.append(_of_run(storage, key, manifest, rest))
     if run_id and not found:
-        raise UsageError(f"run {run_id} has published nothing in {storage.root}; see: recsync runs {storage.root}")
+        raise UsageError(
+            f"run {run_id} has published nothing in {storage.root}; see: recsync runs {shlex.quote(storage.root)}"
+        )
     return found
 
 

@@ -42,9 +42,18 @@ def any_folder(text: str) -> JobFolder:
     if path and not path.is_dir():
         raise UsageError(f"there is no folder {path}")
     try:
-        return JobFolder.parse(os.path.normpath(path) if path else text)
+        return JobFolder.parse(_place(path) if path else text)
     except LayoutError as error:
         raise UsageError(str(error)) from error
+
+
+def _place(path: Path) -> str:
+    """Where a folder really is, so that it has one name; as it is named, where only that is a job folder's."""
+    real = str(path.resolve())
+    try:
+        return JobFolder.parse(real).root
+    except LayoutError:
+        return os.path.normpath(path)
 
 
 def path_of(text: str) -> Path:
@@ -168,8 +177,8 @@ def check_deliverable(folder: JobFolder) -> None:
     if folder.is_on_s3:
         raise UsageError(
             f"the stack delivers what is published in {folder.root}, and two who deliver send the same twice; "
-            f"see how it stands: recsync status {folder.root}; "
-            f"what was given up is sent again by: recsync redeliver {folder.root}"
+            f"see how it stands: recsync status {shlex.quote(folder.root)}; "
+            f"what was given up is sent again by: recsync redeliver {shlex.quote(folder.root)}"
         )
 
 

@@ -16,6 +16,7 @@ from glue_jobs.report.words import limit, many, measured
 _SHOWN_ITEMS, _SHOWN_IDS = 5, 5
 # What a plan counts, in the order a person asks.
 _PLANNED = ("records", "new", "changed", "repeated", "refreshed", "cleared", "unchanged", "resting", "gone", "failed")
+_PLANNED_IF_ANY = ("holdout", "holdoutUnchanged", "emptied", "clearsWithheld", "forgotten", "empty", "usersWithoutList")
 # A figure of what is not sent → what it counts, and how that is said.
 _UNSENT = (
     ("unchanged", "user", "told this before"),
@@ -59,7 +60,8 @@ def synced(run_id: str, one: ConnectorRecord, voice: Voice) -> None:
 
 def _why_nothing(counts: Mapping[str, int]) -> str:
     """Why a run sends nobody anything, by its figures."""
-    if 0 < counts.get("users", 0) == counts.get("unchanged", 0):
+    others = [name for name, _, _ in _UNSENT[1:] if counts.get(name)]
+    if 0 < counts.get("users", 0) == counts.get("unchanged", 0) and not others:
         return "every user was told this before"
     found = [f"{many(counts[name], noun)} {said}" for name, noun, said in _UNSENT if counts.get(name)]
     return "; ".join(found) or "no user has a list"
@@ -127,7 +129,7 @@ def planned(one: ConnectorRecord, voice: Voice) -> None:
         voice.warn(f"{one.connector}: cannot preview: {one.reason}")
         return
     rows = [[name, one.counts[name]] for name in _PLANNED if name in one.counts]
-    rows += [[name, count] for name, count in one.counts.items() if name.startswith("holdout") and count]
+    rows += [[name, one.counts[name]] for name in _PLANNED_IF_ANY if one.counts.get(name)]
     voice.table(f"{one.connector}: what a run would do", ["", "users"], rows)
     if one.fields:
         fields = sorted(one.fields.items(), key=lambda pair: -pair[1])
@@ -176,7 +178,7 @@ def _ids(ids: Sequence[str] | None) -> str:
 def status(one: Status, voice: Voice) -> None:
     """How a connector of a job stands."""
     rows: list[list[object]] = [
-        ["committed", f"version {one.version}, run {one.run_id}" if one.version else "nothing yet"]
+        ["committed", f"version {one.version}, run {one.run_id}" if one.version else _committed_nothing(one)]
     ]
     rows += [["users known", one.users], *([name, count] for name, count in sorted(one.fates.items()) if count)]
     rows += [["resting", one.resting]] if one.resting else []
@@ -194,10 +196,17 @@ def status(one: Status, voice: Voice) -> None:
         voice.warn(f"{one.connector}: in trouble since {one.health.since:%Y-%m-%d %H:%M} UTC: {one.health.reason}")
 
 
+def _committed_nothing(one: Status) -> str:
+    return "cannot be read" if one.trouble else "nothing yet"
+
+
 def _last(one: Status) -> str:
     if one.last is None:
         return ""
-    how = ending_in_words(one.ending) if one.last.of(one.connector) else one.last.reason or "had no part in it"
+    if one.last.of(one.connector):
+        how = ending_in_words(one.ending) or "cannot be read"
+    else:
+        how = one.last.reason or "had no part in it"
     return f"{one.last.run_id}: {how}"
 
 

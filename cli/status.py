@@ -85,7 +85,7 @@ class Status:
         """What a person would type next; empty when all is well."""
         if self.trouble:
             return f"recsync run --full {shlex.quote(folder)}" if Pointer.mend in self.trouble else ""
-        if self.held:
+        if self.held and self.held.run_id != self.run_id:
             return f"recsync approve --connector {self.connector} {shlex.quote(folder)}"
         return after_publishing(folder) if self.fates["waiting"] else ""
 

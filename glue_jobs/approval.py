@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -78,7 +79,9 @@ def read_plan(storage: Storage, run_id: str) -> RunRecord:
         raise ConfigError(f"plan: {error}") from error
     plan = read_record(storage, layout.plan_record(run_id))
     if plan is None:
-        raise ConfigError(f"there is no plan {run_id} in {storage.root}; make one: recsync plan {storage.root}")
+        raise ConfigError(
+            f"there is no plan {run_id} in {storage.root}; make one: recsync plan {shlex.quote(storage.root)}"
+        )
     return plan
 
 

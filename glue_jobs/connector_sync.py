@@ -12,6 +12,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the field's own short nam
 from connectors.contract import layout
 from connectors.contract.held import GuardReading, Held, hold, let_go, newest_held
 from connectors.contract.run_record import ConnectorRecord
+from connectors.contract.storage import StorageError
 from glue_jobs import output, recording, state
 from glue_jobs.attribute import meet, unmatched_items
 from glue_jobs.decorate import Catalogue
@@ -107,7 +108,10 @@ def _trial(this: Work, connector: str, rows: DataFrame) -> End:
 
 def _commit(this: Work, proposal: Proposal) -> SyncResult:
     proposal.commit(this.run.storage)
-    let_go(this.run.storage, proposal.connector)
+    try:
+        let_go(this.run.storage, proposal.connector)
+    except StorageError as error:  # what is held stands on what was committed before, and cannot be approved any more
+        this.report(f"warning: {proposal.connector}: what a guard held before still lies there: {error}")
     manifest, sent = proposal.manifest, proposal.manifest.counts["records"]
     this.report(f"{proposal.connector}: committed and published version {manifest.version}, {sent} record(s) to send")
     return _result_of(proposal)

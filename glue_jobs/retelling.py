@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
@@ -60,6 +62,7 @@ class Retold:
         without_metadata: Items of his list for which there is none.
         unclear: Items that were found for him and whose metadata does not say what the item filter asks.
         scores: The recommender's score of an item, where it gave one.
+        reads_metadata: Whether anything asks for metadata.
     """
 
     plan: TellPlan
@@ -68,6 +71,7 @@ class Retold:
     without_metadata: Sequence[str]
     unclear: Collection[str]
     scores: dict[str, float]
+    reads_metadata: bool = True
 
 
 def state_before(storage: Storage, manifest: RunManifest) -> tuple[Committed, RunManifest | None]:
@@ -130,7 +134,7 @@ def told_by(storage: Storage, manifest: RunManifest, user_id: str) -> Told | Non
     """
 
     def rows_in(key: str) -> list[Told]:
-        table = pq.read_table(io.BytesIO(storage.get(key).data), schema=USER_ARROW, filters=[("userId", "=", user_id)])
+        table = _table(storage, key, schema=USER_ARROW, filters=[("userId", "=", user_id)])
         return [told for _, told in users_of(table)]
 
     found: list[Told] = []
@@ -142,10 +146,21 @@ def told_by(storage: Storage, manifest: RunManifest, user_id: str) -> Told | Non
 
 
 def users_told(storage: Storage, manifest: RunManifest) -> Iterator[str]:
-    """Everyone in the snapshot that a run left."""
+    """Everyone in the snapshot that a run left.
+
+    Raises:
+        UnknownStateError: It is gone or damaged.
+    """
     for key in _snapshot(storage, manifest):
-        table = pq.read_table(io.BytesIO(storage.get(key).data), columns=["userId"])
-        yield from table["userId"].to_pylist()
+        yield from _table(storage, key, columns=["userId"])["userId"].to_pylist()
+
+
+def _table(storage: Storage, key: str, **named: Any) -> pa.Table:
+    """A file of a snapshot, or what of it is wanted."""
+    try:
+        return pq.read_table(io.BytesIO(storage.get(key).data), **named)
+    except (pa.ArrowException, NotFoundError) as error:
+        raise UnknownStateError(f"{storage.root}/{key} is gone or damaged") from error
 
 
 def _snapshot(storage: Storage, manifest: RunManifest) -> list[str]:
@@ -188,7 +203,7 @@ def retell(
     unknown = [item for item in lacking if item not in unclear]
     left_out = Shortlister(plan.lists, catalogue).left_out(found.meetings)
     scores = best_scores([RankedList(one.item_ids or [], one.scores) for one in found.meetings])
-    return Retold(plan, telling, left_out, unknown, unclear, scores)
+    return Retold(plan, telling, left_out, unknown, unclear, scores, catalogue.is_read)
 
 
 def _known_items(run: JobRun, connector: str, pointer: Pointer | None) -> dict[str, bytes] | None:

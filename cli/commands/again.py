@@ -44,7 +44,7 @@ def redeliver(
     storage = open_storage(job.root)
     found = find(storage, connectors_of(job), run, limit)
     if not found:
-        raise UsageError(f"{job.root} has published nothing yet; run it first: recsync run {folder}")
+        raise UsageError(f"{job.root} has published nothing yet; run it first: recsync run {shlex.quote(folder)}")
     for one in found:
         _warn_of_repeats(job, one, voice)
     sending = [] if dry_run else [one.manifest.connector for one in found if one.count]
@@ -60,7 +60,8 @@ def redeliver(
     total = sum(outcomes, Counter[str]())
     untold = total["waiting"] + total["deadLettered"]  # which both were, before they were sent again
     is_left = untold + sum(one.left for one in found)
-    voice.next(f"recsync {'redeliver' if is_left else 'status'} {shlex.quote(folder)}")
+    again = ["redeliver", *(["--run", run] if run else [])] if is_left else ["status"]
+    voice.next(shlex.join(["recsync", *again, folder]))
     raise typer.Exit(0 if dry_run else _WAITING if untold else _LOST_SOME if total["rejected"] else 0)
 
 

@@ -37,12 +37,15 @@ def approve(
     done, refused = [], list[SyncError]()
     for held in _waiting(storage, connector, run):
         show.held_numbers(held, voice)
-        _ask(f"Publish run {held.run_id} for {held.connector}: {held.manifest.counts['records']} record(s)?", yes)
+        if not _is_meant(
+            f"Publish run {held.run_id} for {held.connector}: {held.manifest.counts['records']} record(s)?", yes
+        ):
+            continue
         try:
             done.append(approval.approve(storage, held.connector, held.run_id))
         except SyncError as error:  # what cannot be published of one connector keeps no other
             refused.append(error)
-            voice.warn(f"{held.connector}: run {held.run_id} is not published")
+            voice.warn(f"{held.connector}: run {held.run_id} is not published: {error}")
         else:
             voice.stage(f"{held.connector}: published run {held.run_id} as version {held.manifest.version}")
     if done:
@@ -71,7 +74,8 @@ def discard(
     voice, storage = Voice(output, quiet, no_color), open_storage(any_folder(folder).root)
     done = []
     for held in _waiting(storage, connector, run):
-        _ask(f"Forget run {held.run_id} for {held.connector}?", yes)
+        if not _is_meant(f"Forget run {held.run_id} for {held.connector}?", yes):
+            continue
         done.append(approval.discard(storage, held.connector, held.run_id))
         voice.stage(f"{held.connector}: run {held.run_id} is forgotten")
     voice.data({"discarded": [{"connector": one.connector, "run": one.run_id} for one in done]})
@@ -124,14 +128,12 @@ def _waiting(storage: Storage, connector: str | None, run_id: str | None) -> lis
     return [held for held in found if run_id in (None, held.run_id)]
 
 
-def _ask(question: str, yes: bool) -> None:
-    """Go on only after a yes.
+def _is_meant(question: str, yes: bool) -> bool:
+    """Whether the answer is yes.
 
     Raises:
         UsageError: There is nobody to ask.
     """
-    if yes:
-        return
-    if not sys.stdin.isatty():
+    if not yes and not sys.stdin.isatty():
         raise UsageError("this needs a yes: type it on a terminal, or give --yes")
-    typer.confirm(question, abort=True, err=True)
+    return yes or typer.confirm(question, err=True)

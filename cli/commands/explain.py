@@ -10,7 +10,8 @@ import typer
 from cli.console import Output, Voice
 from cli.explanation import in_words
 from cli.options import Folder, NoColorOption, OutputOption, QuietOption, RunOption, command
-from cli.run import any_folder
+from cli.run import UsageError, any_folder
+from glue_jobs.lines import is_text
 
 
 @command(
@@ -33,6 +34,8 @@ def explain(
     from cli import explain as work
 
     voice = Voice(output, quiet, no_color)
+    if not is_text(user):
+        raise UsageError("--user is no text in UTF-8, and so no user's id")
     told = work.explain(any_folder(folder), user, run, show_ids=show_ids)
     for address in told.changed_inputs:
         voice.warn(f"{address} is not what run {told.run_id} read")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import shlex
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,7 +15,7 @@ from cli.options import Folder, NoColorOption, OutputOption, QuietOption, comman
 from cli.run import any_folder
 from cli.status import read_status
 from connectors.contract import layout
-from connectors.contract.run_record import ConnectorRecord, read_record, run_ids
+from connectors.contract.run_record import ConnectorRecord, RunRecord, read_record, run_ids
 from connectors.contract.storage import Storage, open_storage
 from glue_jobs.errors import StateError
 
@@ -41,6 +41,8 @@ def status(
     for one in found:
         if command := one.next_command(folder):
             voice.next(command)
+    if any(one.trouble for one in found):
+        raise typer.Exit(1)
     raise typer.Exit(_LOST_SOME if any(one.fates["rejected"] + one.fates["deadLettered"] for one in found) else 0)
 
 
@@ -60,7 +62,15 @@ def runs(
     found = [read_record(storage, layout.run_record(run_id)) for run_id in run_ids(storage)[:limit]]
     records = [record for record in found if record]
     show.runs(records, functools.partial(_ending, storage), voice)
-    voice.data({"runs": [record.model_dump(by_alias=True, mode="json") for record in records]})
+    voice.data({"runs": [_as_data(storage, record) for record in records]})
+
+
+def _as_data(storage: Storage, record: RunRecord) -> dict[str, Any]:
+    """A run's record, and of each connector how it ended as is known by now."""
+    data = record.model_dump(by_alias=True, mode="json")
+    for one, told in zip(record.connectors, data["connectors"], strict=True):
+        told["ending"] = _ending(storage, one)
+    return data
 
 
 def _ending(storage: Storage, one: ConnectorRecord) -> str:

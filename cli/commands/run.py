@@ -96,7 +96,8 @@ def plan(
     voice.data(record.model_dump(by_alias=True, mode="json"))
     show.stopped(record, voice)
     as_planned = ["--full"] * full if local else ["--plan", record.run_id]
-    voice.next(shlex.join(["recsync", "run", *as_planned, *_named(stack), folder]))
+    if not record.exit_code:
+        voice.next(shlex.join(["recsync", "run", *as_planned, *_named(stack), folder]))
     has_changes = any(one.counts.get("records") for one in record.connectors)
     raise typer.Exit(record.exit_code or (_CHANGES if detailed_exitcode and has_changes else 0))
 
@@ -216,7 +217,7 @@ def deliver(
     work.check_deliverable(job)
     storage, names = open_storage(job.root), work.connectors_of(job)
     if not names:
-        raise work.UsageError(f"{job.root} has published nothing yet; run it first: recsync run {folder}")
+        raise work.UsageError(f"{job.root} has published nothing yet; run it first: recsync run {shlex.quote(folder)}")
     ours = _ours(storage, names, voice)
     owing = [name for name, runs in ours.items() if embedded.has_open(storage, runs)]
     to = {name: work.destination_of(name, os.environ) for name in owing}  # all of them, before anything is sent

@@ -51,8 +51,9 @@ _TRENDS: Sequence[tuple[str, Callable[[Past], int]]] = (
 
 
 def history(part: ConnectorRecord, facts: Facts, room: Room, id_: str) -> Markup | None:
-    """A connector's runs up to this one; None for its first."""
-    runs = [_past(run, part.connector, facts) for run in (facts.record, *facts.earlier)]
+    """A connector's runs up to this one; None for its first. Runs of other connectors alone are none of its."""
+    with_part = [run for run in (facts.record, *facts.earlier) if run.of(part.connector) or not run.connectors]
+    runs = [_past(run, part.connector, facts) for run in with_part]
     if len(runs) == 1:
         return None
     charted = [_trend(name, [(count(past), past.is_true) for past in reversed(runs)]) for name, count in _TRENDS]

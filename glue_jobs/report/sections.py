@@ -208,7 +208,7 @@ def _coverage(counts: Mapping[str, int]) -> str:
         return ""
     ranked, bare = counts.get("itemsRanked", 0), counts.get("itemsWithoutMetadata", 0)
     share = words.percent(ranked - bare, ranked)
-    return f"{ranked - bare:,} of {words.many(ranked, 'recommendation')} ({share}) have metadata."
+    return f"{ranked - bare:,} of {words.many(ranked, 'recommendation')} ({share}) have the metadata that is asked for."
 
 
 def _concentration(part: ConnectorRecord) -> str:

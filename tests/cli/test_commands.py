@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import subprocess
 import sys
 
@@ -10,8 +12,8 @@ import pytest
 from committed import AT, NEXT, RUN, held
 
 from connectors.contract import layout
-from connectors.contract.held import hold
-from connectors.contract.run_record import RunRecord, write_record
+from connectors.contract.held import hold, newest_held
+from connectors.contract.run_record import ConnectorRecord, RunRecord, write_record
 from glue_jobs import state
 
 # Leaves no way to Spark, as on a machine that has none.
@@ -44,8 +46,9 @@ def test_status_says_that_a_commit_was_never_published(recsync, job, folder):
 
 def test_status_of_a_damaged_state_names_the_repair(recsync, job, folder):
     job.storage.put(layout.pointer("braze"), b"{")
-    _, _, err = recsync("status", folder)
-    assert err.splitlines()[-1] == f"next: recsync run --full {folder}"
+    code, out, err = recsync("status", folder)
+    assert (code, err.splitlines()[-1]) == (1, f"next: recsync run --full {folder}")
+    assert re.search(r"committed\W+cannot be read", out)
 
 
 def test_status_of_a_damaged_manifest_names_what_mends_it_and_no_command_that_does_not(recsync, job, folder):
@@ -69,6 +72,14 @@ def test_status_of_a_job_that_has_not_run_says_so(recsync, folder):
     folder.mkdir(parents=True)
     code, _, err = recsync("status", folder)
     assert (code, err.splitlines()) == (0, ["· this job has not run yet", f"next: recsync run {folder}"])
+
+
+def test_runs_says_to_programs_too_what_became_of_what_was_held(recsync, job, folder):
+    part = ConnectorRecord(connector="braze", outcome="held", manifest=layout.manifest("braze", NEXT))
+    record = RunRecord(run_id=NEXT, job="demo", started_at=AT, finished_at=AT, exit_code=3, connectors=[part])
+    write_record(job.storage, layout.run_record(NEXT), record)
+    newest, oldest = json.loads(recsync("runs", folder, "--output", "json")[1])["runs"]
+    assert [one["ending"] for one in newest["connectors"] + oldest["connectors"]] == ["dropped", "committed"]
 
 
 def test_runs_lists_the_newest_first(recsync, job, folder):
@@ -97,6 +108,15 @@ def test_approve_without_a_terminal_needs_a_yes(recsync, job, folder):
     assert state.read_pointer(job.storage, "braze").version == 1
 
 
+@pytest.mark.parametrize("command", ["approve", "discard"])
+def test_a_no_leaves_everything_as_it_was(recsync, job, folder, monkeypatch, command):
+    was = held(job)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    assert recsync(command, folder)[0] == 0
+    assert newest_held(job.storage, "braze") == was
+
+
 def test_approve_publishes_what_is_held_and_says_what_comes_next(recsync, job, folder):
     held(job)
     code, out, err = recsync("approve", "--yes", folder)
@@ -112,7 +132,7 @@ def test_what_cannot_be_published_of_one_connector_keeps_no_other_from_being_pub
     hold(job.storage, waiting.model_copy(update={"connector": "another", "tag": "of before"}))
     code, out, err = recsync("approve", "--yes", "--output", "json", folder)
     assert (code, json.loads(out)) == (4, {"approved": [{"connector": "braze", "run": NEXT}]})
-    assert f"another: run {NEXT} is not published" in err
+    assert f"another: run {NEXT} is not published: another: run {NEXT} was held before" in err
     assert state.read_pointer(job.storage, "braze").version == 2
 
 

@@ -430,6 +430,17 @@ def test_a_wipe_that_was_discarded_told_nobody_anything(shop, tmp_path):
     assert told.notes == ["nobody was told anything: the run was discarded, or a newer one took its place"]
 
 
+def test_a_user_is_named_by_his_alias_also_where_a_snapshot_is_damaged_and_no_traceback_comes(shop):
+    name = alias(alias_key(shop.storage), "una")
+    newest = max(entry.key for entry in shop.storage.list("output/braze/state/") if entry.key.endswith(".parquet"))
+    was = shop.storage.get(newest).data
+    shop.storage.put(newest, b"damaged")
+    try:
+        assert explain(shop.folder, name).user == name
+    finally:
+        shop.storage.put(newest, was)
+
+
 def test_a_run_that_stopped_says_why(mapped, tmp_path):
     path = tmp_path / "etl_jobs/related_items/demo"
     shutil.copytree(mapped.folder.root, path)

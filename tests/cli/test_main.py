@@ -284,6 +284,17 @@ def test_where_nothing_is_open_no_key_is_asked_for(recsync, publish, folder):
     assert (code, figures_of(out)["delivered"]) == (0, "1")
 
 
+def test_a_folder_has_one_name_whatever_way_leads_to_it(publish, folder, tmp_path):
+    """Or its own input would be another folder's to whoever comes by another way."""
+    publish(["ann"])
+    (tmp_path / "link").symlink_to(tmp_path / "etl_jobs")
+    by_link = tmp_path / "link" / "user_personalization" / "demo"
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "etl_jobs").symlink_to(tmp_path / "etl_jobs")
+    assert run.any_folder(str(by_link.parent / ".." / "user_personalization" / "demo")).root == str(folder)
+    assert run.any_folder(str(tmp_path / "shop" / "etl_jobs" / "user_personalization" / "demo")).root == str(folder)
+
+
 @pytest.mark.usefixtures("no_braze")
 def test_missing_variables_are_all_named_and_exit_2(recsync, publish, folder, monkeypatch):
     publish(["ann"])

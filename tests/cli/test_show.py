@@ -21,7 +21,11 @@ def last_words(capsys, **counts):
     ("counts", "said"),
     [
         ({"users": 3, "unchanged": 3}, "every user was told this before"),
-        ({"users": 3, "unchanged": 3, "gone": 1, "linesBroken": 1}, "every user was told this before"),
+        (
+            {"users": 3, "unchanged": 3, "clearsWithheld": 1, "linesBroken": 1},
+            "3 users told this before; 1 user not cleared, as not every line could be read; "
+            "1 line of the batch that cannot be read",
+        ),
         ({"users": 0, "gone": 50}, "50 users no longer in the input, left with what is there"),
         (
             {"users": 0, "gone": 1, "mappingRowsBroken": 1_200},

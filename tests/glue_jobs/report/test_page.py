@@ -164,7 +164,7 @@ def test_the_funnel_tells_all_five_numbers(page):
 @pytest.mark.parametrize(
     "said",
     [
-        "11 of 12 recommendations (91.7 %) have metadata.",
+        "11 of 12 recommendations (91.7 %) have the metadata that is asked for.",
         "stands in the lists of 3 of 5 users",
         "the first 2 together are 50 % of all recommendations.",
         "too_large recs_items: 112 of 100 KB; set onOversize to trim 1 u-186661114c",
@@ -217,6 +217,12 @@ def test_a_held_run_that_was_approved_is_drawn_as_the_commit_it_became(facts, ru
     assert "19 Nov 04:00 approved 4 3 1 18 Nov 04:00 held (4) (3) (1)" in top.text
     chart = next(top.all("svg"))
     assert ["open" in bar.classes for bar in chart.all("rect")] == [True, False, False, False]
+
+
+def test_runs_of_other_connectors_alone_are_none_of_a_connectors_history(facts, part, run, parse):
+    earlier = [run(part(), days=1), run(part(connector="another"), days=2)]
+    text = parse(render(facts(earlier=earlier))).text
+    assert text.count("stopped") == 0
 
 
 def test_earlier_records_that_cannot_be_read_are_counted(facts, parse):
