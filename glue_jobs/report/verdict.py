@@ -66,7 +66,7 @@ def of_connector(part: ConnectorRecord, facts: Facts) -> Verdict:
     """The verdict of a connector's part."""
     standing = facts.standing(part)
     if part.outcome == "stopped":
-        return Verdict("stopped", f"Stopped, and nothing was changed: {_period(part.reason)}", is_alarm=True)
+        return Verdict("stopped", f"Stopped, and nobody is told anything: {_period(part.reason)}", is_alarm=True)
     if part.outcome == "held":
         return _held(part, standing, facts.folder)
     if part.outcome == "planned":

@@ -10,9 +10,10 @@ from connectors.contract import layout
 from connectors.contract.held import GuardReading, Held, InputObject, hold, let_go, newest_held
 from connectors.contract.local_storage import LocalStorage
 from connectors.contract.manifest import Pointer, RunManifest
+from connectors.contract.storage import StorageError
 from glue_jobs import state
 from glue_jobs.approval import approve, discard
-from glue_jobs.errors import OutOfDateError
+from glue_jobs.errors import OutOfDateError, StateError
 from glue_jobs.inputs import changed_since, inputs_of, objects_of
 from glue_jobs.pairs import find_exclusions
 
@@ -70,6 +71,18 @@ def test_a_yes_commits_and_publishes_what_was_held(storage):
     assert (done.held, done.manifest) == (was, was.pointer.manifest)
     assert state.read_pointer(storage, "braze").pointer == was.pointer
     assert state.read_manifest(storage, done.manifest) == was.manifest
+
+
+def test_a_commit_that_could_not_be_published_says_that_it_is_one(storage, monkeypatch):
+    held(storage)
+
+    def refuse(*arguments):
+        raise StorageError("S3 answered AccessDenied")
+
+    monkeypatch.setattr(state, "publish", refuse)
+    with pytest.raises(StateError, match=r"version 1 is committed and could not be published: .*; the next run sends"):
+        approve(storage, "braze")
+    assert state.read_pointer(storage, "braze").version == 1
 
 
 def test_a_second_yes_finds_nothing_held(storage):

@@ -194,7 +194,7 @@ def test_several_connectors_each_have_their_sentence(facts, run, part, parse):
     stopped = part(connector="webhook", outcome="stopped", reason="another run committed", counts={}, samples=[])
     top = parse(render(facts(run(part(), stopped))))
     assert [node.text for node in top.all("h2")] == ["braze", "webhook", "The run itself"]
-    assert "Stopped, and nothing was changed: another run committed." in top.text
+    assert "Stopped, and nobody is told anything: another run committed." in top.text
     assert [node.text for node in next(top.all("nav")).all("a")] == ["braze", "webhook", "The run itself"]
 
 

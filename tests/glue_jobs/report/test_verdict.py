@@ -103,7 +103,7 @@ def test_what_was_held_and_waits_no_more_asks_for_nothing(facts, run, part):
 def test_what_stopped_says_why(facts, run, part):
     stopped = part(outcome="stopped", reason="another run committed", counts={})
     found = verdict.of_run(facts(run(stopped), standings={}))
-    assert found.sentence == "Stopped, and nothing was changed: another run committed."
+    assert found.sentence == "Stopped, and nobody is told anything: another run committed."
     assert found.is_alarm
 
 
