@@ -119,9 +119,6 @@ def deliver_run(
     if waits_for:
         delivery.trouble += [f"waits for run {waits_for}"] if delivery.waiting else []
         return delivery
-    if delivery.waiting and _is_replaced(storage, manifest):
-        _supersede(storage, manifest, before)
-        before = read_ledger(storage, manifest)  # nothing is open any more
     note_success(storage, manifest.connector)  # a person who calls is the probe of an open circuit
     for number, file in enumerate(manifest.files, 1):
         ranges = list(before.open_ranges(file.key))
@@ -131,6 +128,14 @@ def deliver_run(
     was, delivery.fates = delivery.fates, read_ledger(storage, manifest).counts()
     delivery.lost = sum(delivery.fates[fate] - was[fate] for fate in (Fate.REJECTED, Fate.DEAD_LETTERED))
     return delivery
+
+
+def supersede_replaced(storage: Storage, runs: Iterable[Published]) -> None:
+    """Say of the open lines of runs that a newer one replaced that it did. Needs no destination, and no part."""
+    for _, manifest in runs:
+        ledger = read_ledger(storage, manifest)
+        if ledger.counts()[Fate.OPEN] and _is_replaced(storage, manifest):
+            _supersede(storage, manifest, ledger)
 
 
 def _is_replaced(storage: Storage, manifest: RunManifest) -> bool:

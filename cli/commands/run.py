@@ -219,6 +219,7 @@ def deliver(
     if not names:
         raise work.UsageError(f"{job.root} has published nothing yet; run it first: recsync run {shlex.quote(folder)}")
     ours = _ours(storage, names, voice)
+    embedded.supersede_replaced(storage, chain(*ours.values()))
     owing = [name for name, runs in ours.items() if embedded.has_open(storage, runs)]
     to = {name: work.destination_of(name, os.environ) for name in owing}  # all of them, before anything is sent
     deliveries = [

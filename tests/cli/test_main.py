@@ -275,6 +275,15 @@ def test_what_was_typed_wrong_is_named_with_its_option(recsync, words, said):
 
 
 @pytest.mark.usefixtures("no_braze")
+def test_what_someone_elses_run_replaced_is_superseded_without_a_key(recsync, publish, folder):
+    old, new = publish(["ann"]), publish(["ann"], version=2, acknowledge="onWrite")
+    pointer = Pointer(version=2, run_id=new.manifest.run_id, manifest=new.key, snapshot=[])
+    old.storage.put(layout.pointer("braze"), pointer.to_json().encode())
+    code, out, _ = recsync("deliver", folder)
+    assert (code, figures_of(out)["superseded"]) == (0, "1")
+
+
+@pytest.mark.usefixtures("no_braze")
 def test_where_nothing_is_open_no_key_is_asked_for(recsync, publish, folder):
     published = publish(["ann"])
     (file,) = published.manifest.files
