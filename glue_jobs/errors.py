@@ -4,6 +4,7 @@ SyncError
 ├── ConfigError      config.json or the arguments are wrong      → 2, mend it
 ├── NoInputError     nothing usable to read                      → 1, look at the batch job
 ├── StateError       the snapshot cannot be used                 → 1, the message names the repair
+├── UnpublishedError committed, and told to nobody               → 1, run again
 ├── ConflictError    another run of this job committed meanwhile → 4, run again
 └── OutOfDateError   what was held or planned does not fit now   → 4, the message names what changed
 """
@@ -46,6 +47,10 @@ class InputError(SyncError):
 
 class StateError(SyncError):
     """The committed snapshot cannot be used."""
+
+
+class UnpublishedError(SyncError):
+    """A commit was made and could not be published; the next run sends its users again."""
 
 
 class ConflictError(SyncError):

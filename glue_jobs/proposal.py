@@ -18,7 +18,7 @@ from connectors.contract.storage import Storage, StorageError
 from glue_jobs import state
 from glue_jobs.config import JobConfig
 from glue_jobs.delta import Rules
-from glue_jobs.errors import StateError
+from glue_jobs.errors import UnpublishedError
 from glue_jobs.shortlist import rules_of
 from glue_jobs.state import Committed, Unacknowledged
 from glue_jobs.tell import TellPlan
@@ -65,14 +65,14 @@ class Proposal:
 
         Raises:
             ConflictError: Another run committed since; nothing of this one is visible.
-            StateError: It is committed, and could not be published: nobody is told of it.
+            UnpublishedError: It is committed, and nobody is told of it.
         """
         state.commit(storage, self.connector, self.committed, self.pointer)
         try:
             state.publish(storage, self.pointer.manifest, self.manifest)
         except StorageError as error:
             said = f"version {self.pointer.version} is committed and could not be published: {error}"
-            raise StateError(f"{said}; the next run sends its users again") from error
+            raise UnpublishedError(f"{said}; the next run sends its users again") from error
 
     def held(self, guards: Sequence[GuardReading], inputs: Sequence[InputObject]) -> Held:
         """The same as it is kept until someone says yes or no."""

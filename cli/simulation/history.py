@@ -31,7 +31,7 @@ from functions.enqueue import enqueue_part, fan_out
 from functions.newest import Newest
 from functions.parts import EnqueueError
 from glue_jobs import state
-from glue_jobs.errors import ConflictError, StateError
+from glue_jobs.errors import ConflictError, StateError, UnpublishedError
 from glue_jobs.meeting import Meeting, of_told
 from glue_jobs.output import WritePlan, together, write_users
 from glue_jobs.proposal import JobRun, Kept, Proposal, propose, tell_plan
@@ -141,7 +141,7 @@ class _History:
         """A process may die here; what should never be raised is kept."""
         try:
             yield
-        except (CrashError, StorageError, EnqueueError):
+        except (CrashError, StorageError, EnqueueError, UnpublishedError):
             return
         except ConflictError:
             self.played.conflicts += 1

@@ -13,7 +13,7 @@ from connectors.contract.manifest import Pointer, RunManifest
 from connectors.contract.storage import StorageError
 from glue_jobs import state
 from glue_jobs.approval import approve, discard
-from glue_jobs.errors import OutOfDateError, StateError
+from glue_jobs.errors import OutOfDateError, UnpublishedError
 from glue_jobs.inputs import changed_since, inputs_of, objects_of
 from glue_jobs.pairs import find_exclusions
 
@@ -80,7 +80,7 @@ def test_a_commit_that_could_not_be_published_says_that_it_is_one(storage, monke
         raise StorageError("S3 answered AccessDenied")
 
     monkeypatch.setattr(state, "publish", refuse)
-    with pytest.raises(StateError, match=r"version 1 is committed and could not be published: .*; the next run sends"):
+    with pytest.raises(UnpublishedError, match=r"version 1 is committed and could not be published: .*; the next run"):
         approve(storage, "braze")
     assert state.read_pointer(storage, "braze").version == 1
 
