@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol, TypeAlias
@@ -85,14 +85,9 @@ def published(storage: Storage, connector: str) -> list[Published]:
     return sorted(runs, key=lambda run: run[1].version)
 
 
-def has_open(storage: Storage, runs: Iterable[Published]) -> bool:
-    """Whether there is a line of some runs that no receipt speaks of."""
-    return any(one.waiting for one in settled(storage, runs))
-
-
-def settled(storage: Storage, runs: Iterable[Published]) -> Iterator[Delivery]:
-    """What became of the lines of some runs, without delivering any."""
-    return (Delivery(manifest, read_ledger(storage, manifest).counts()) for _, manifest in runs)
+def as_it_stands(storage: Storage, runs: Iterable[Published]) -> list[Delivery]:
+    """What became of the lines of some runs so far, without delivering any."""
+    return [Delivery(manifest, read_ledger(storage, manifest).counts()) for _, manifest in runs]
 
 
 def deliver_run(

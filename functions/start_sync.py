@@ -33,7 +33,7 @@ class Started(VersionedModel):
 
     Attributes:
         at: When it was asked for.
-        tried_at: When it was tried last; None for a first time.
+        tried_at: When it was tried again; None where it was not.
         glue_run: Glue's id of the run; empty while it is being started.
         refused: Why it was not started, as far as is known.
     """
@@ -45,9 +45,14 @@ class Started(VersionedModel):
     glue_run: str = ""
     refused: str = ""
 
+    @property
+    def last_try(self) -> datetime:
+        """When it was tried last."""
+        return self.tried_at or self.at
+
     def is_open(self, now: datetime) -> bool:
         """Whether the start may be tried again: it was refused, or it has died."""
-        return not self.glue_run and (bool(self.refused) or now - (self.tried_at or self.at) >= PATIENCE)
+        return not self.glue_run and (bool(self.refused) or now - self.last_try >= PATIENCE)
 
 
 def job_folders(bucket: Storage) -> Iterator[JobFolder]:

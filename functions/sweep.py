@@ -138,8 +138,8 @@ def due_start(storage: Storage, newest: NewestBatch | None, now: datetime) -> st
         newest: The newest batch, where its event should start a run.
     """
     committed, asked = _last_commit(storage), _newest_asked(storage)
-    started = asked.tried_at or asked.at if asked and asked.glue_run else None
-    if newest and committed and max(committed, started or committed) < newest[1] <= now - PATIENCE:
+    started = [asked.last_try] if asked and asked.glue_run else []
+    if newest and committed and max([committed, *started]) < newest[1] <= now - PATIENCE:
         return newest[0]
     is_open = asked is not None and asked.is_open(now) and now - asked.at < _GIVES_UP
     return asked.batch if asked and is_open and (committed is None or committed < asked.at) else ""

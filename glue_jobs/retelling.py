@@ -71,7 +71,7 @@ class Retold:
     without_metadata: Sequence[str]
     unclear: Collection[str]
     scores: dict[str, float]
-    reads_metadata: bool = True
+    reads_metadata: bool
 
 
 def state_before(storage: Storage, manifest: RunManifest) -> tuple[Committed, RunManifest | None]:

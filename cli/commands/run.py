@@ -220,13 +220,11 @@ def deliver(
         raise work.UsageError(f"{job.root} has published nothing yet; run it first: recsync run {shlex.quote(folder)}")
     ours = _ours(storage, names, voice)
     embedded.supersede_replaced(storage, chain(*ours.values()))
-    owing = [name for name, runs in ours.items() if embedded.has_open(storage, runs)]
+    standing = {name: embedded.as_it_stands(storage, runs) for name, runs in ours.items()}
+    owing = [name for name, found in standing.items() if any(one.waiting for one in found)]
     to = {name: work.destination_of(name, os.environ) for name in owing}  # all of them, before anything is sent
-    deliveries = [
-        one
-        for name, runs in ours.items()
-        for one in (work.deliver_job(storage, runs, to[name], voice) if name in to else embedded.settled(storage, runs))
-    ]
+    standing |= {name: work.deliver_job(storage, ours[name], one, voice) for name, one in to.items()}
+    deliveries = list(chain(*standing.values()))
     for one in deliveries:
         for trouble in dict.fromkeys(one.trouble):
             voice.warn(f"{one.manifest.connector} run {one.manifest.run_id}: {trouble}")
