@@ -18,10 +18,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from cli.ending import ending
 from cli.explanation import (
     CLEARED_AGAIN,
+    HELD,
     LEFT_OUT,
     LEFT_OUT_UNCLEAR,
     NEW_AFTER,
     NOT_WIPED,
+    ON_WRITE,
     TRIAL,
     UNTOLD,
     VERDICTS,
@@ -43,6 +45,7 @@ from connectors.contract.aliases import alias, alias_key
 from connectors.contract.held import newest_held
 from connectors.contract.layout import JobFolder
 from connectors.contract.manifest import RunManifest
+from connectors.contract.receipts import Fate
 from connectors.contract.run_record import ConnectorRecord, RunRecord, read_record, run_ids
 from connectors.contract.storage import Storage, StorageError, open_storage
 from glue_jobs import lookup, retelling, state
@@ -186,7 +189,7 @@ def _story(question: _Question, one: ConnectorRecord, found: UserInput) -> Conne
         version=manifest.version,
         before=evidence.before(),
         after=_told(evidence.after, None) if evidence.after else None,
-        sent=_record_of(evidence.sent, question) if evidence.sent else None,
+        sent=_record_of(evidence.sent, question, _fate(evidence.sent, manifest, ended)) if evidence.sent else None,
         notes=evidence.notes,
         **why,
     )
@@ -195,7 +198,7 @@ def _story(question: _Question, one: ConnectorRecord, found: UserInput) -> Conne
 def _of_trial(question: _Question, one: ConnectorRecord, manifest: RunManifest) -> ConnectorStory:
     """A trial compares with nothing and leaves no snapshot: all there is of it is the record."""
     sent = fate_of(question.storage, manifest, question.user_id)
-    record = _record_of(sent, question) if sent else None
+    record = _record_of(sent, question, _fate(sent, manifest)) if sent else None
     return ConnectorStory(connector=one.connector, outcome=one.outcome, sent=record, notes=[TRIAL])
 
 
@@ -225,7 +228,7 @@ class _Evidence:
             return None
         sender = self._asked(retelling.manifest_of, self._manifest.connector, self._told.sent_in)
         sent = self._asked(fate_of, sender, self._question.user_id) if sender else None
-        return _told(self._told, _record_of(sent, self._question) if sent else None)
+        return _told(self._told, _record_of(sent, self._question, _fate(sent, sender)) if sender and sent else None)
 
     def retold(self, found: UserInput) -> Retold | None:
         """The run told again; None where it cannot be, or gives something else than it left."""
@@ -333,14 +336,21 @@ def _told(row: ToldRow, sent: Record | None) -> Told:
     )
 
 
-def _record_of(sent: Sent, question: _Question) -> Record:
+def _fate(sent: Sent, manifest: RunManifest, outcome: str = "") -> str:
+    """What became of a record; one that no receipt will ever speak of does not wait."""
+    if sent.fate is Fate.OPEN and outcome == "held":
+        return HELD
+    return ON_WRITE if sent.fate is Fate.OPEN and manifest.acknowledge == "onWrite" else FATE_NAMES[sent.fate]
+
+
+def _record_of(sent: Sent, question: _Question, fate: str) -> Record:
     """A record that was sent; it never names the user."""
     record = json.loads(sent.line)
     del record["userId"]
     return Record(
         file=sent.file,
         line=sent.number,
-        fate=FATE_NAMES[sent.fate],
+        fate=fate,
         code=sent.code,
         reason=question.masked(sent.reason),
         at=sent.at,

@@ -49,6 +49,9 @@ LEFT_OUT: Mapping[str, str] = {
 # The same for one that has metadata: both count under itemsWithoutMetadata.
 LEFT_OUT_UNCLEAR = "its metadata does not say what recommendations.itemFilter asks, and onMissingMetadata is drop"
 
+# What becomes of a record that no receipt speaks of, beside waiting: its run waits, or someone else reads it.
+HELD, ON_WRITE = "held", "handedOver"
+
 # Why a wipe tells a user something, or nothing.
 WIPED = "a wipe was asked for, so that everyone loses every attribute we ever wrote"
 NOT_WIPED = "a wipe was asked for, and the run before knows nothing that this user was told"
@@ -117,7 +120,8 @@ class Record(WireModel):
 
     Attributes:
         line: Its line in the part, from 0.
-        fate: delivered, rejected, superseded, deadLettered or waiting.
+        fate: delivered, rejected, superseded, deadLettered or waiting; held with its run; handedOver where someone else
+            reads what the run wrote.
         record: What it says, without the user.
     """
 

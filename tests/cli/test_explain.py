@@ -360,8 +360,17 @@ def test_a_held_run_is_told_as_what_it_would_tell(mapped, tmp_path):
     shop.night()
     told = explain(shop.folder, "bob").connectors[0]
     assert (told.outcome, told.verdict, told.notes) == ("held", "cleared", [])
-    assert (told.sent.record, told.sent.fate) == ({"op": "clear"}, "waiting")
+    assert (told.sent.record, told.sent.fate) == ({"op": "clear"}, "held")
     assert explain(shop.folder, alias(alias_key(shop.storage), "bob")).connectors[0].verdict == "cleared"
+
+
+def test_a_record_that_someone_else_reads_does_not_wait_for_us(tmp_path, spark):
+    shop = Shop(tmp_path / "etl_jobs/user_personalization/files", spark)
+    shop.config({}, acknowledge="onWrite")
+    shop.items()
+    shop.write("input/batch/a.out", for_user("ann", "1"))
+    assert not sync.run(spark, shop.folder, now=NOW, report=lambda text: None).stopped
+    assert explain(shop.folder, "ann").connectors[0].sent.fate == "handedOver"
 
 
 def test_a_user_who_comes_back_is_told_what_he_was_left_with(tmp_path, spark):
