@@ -115,11 +115,10 @@ def run_job(
         JavaError: There is no Java to run Spark with.
     """
     os.environ.update(local_spark.environment(os.environ))
-    voice.stage("starting Spark")
     from glue_jobs import glue, sync
 
     return sync.run(
-        glue.session(),
+        glue.session,
         folder,
         now=datetime.now(UTC),
         report=reporter(voice),

@@ -92,7 +92,7 @@ def run_as_asked(folder: JobFolder, asked: RunArguments) -> RunResult:
     storage = stores.open_storage(folder.root)
     plan = read_plan(storage, asked.plan_id) if asked.plan_id else None
     return sync.run(
-        session(),
+        session,
         folder,
         now=datetime.now(UTC),
         report=_LOG.info,

@@ -54,7 +54,7 @@ class RunResult:
 
 
 def run(
-    spark: SparkSession,
+    session: Callable[[], SparkSession],
     folder: JobFolder,
     *,
     now: datetime,
@@ -68,6 +68,7 @@ def run(
     """Run a job for every connector of its config.json, and keep a record of it.
 
     Args:
+        session: Starts Spark, once it is sure that there is something to run on.
         now: The run's time, aware.
         report: Is told each stage in a sentence.
         is_full: Send everyone once, whatever he was told; needs no readable snapshot.
@@ -84,7 +85,7 @@ def run(
         config = load_config(storage)
         work_on = DryStorage(storage) if is_plan else storage
         job = JobRun(folder, work_on, config, now, run_id, is_full)
-        this = find_work(job, spark, stages, alias_key(storage), is_plan=is_plan, only_users=only_users)
+        this = find_work(job, session, stages, alias_key(storage), is_plan=is_plan, only_users=only_users)
         if plan is not None:
             check_plan(plan, this.inputs, storage, is_full=is_full)
         ends = _ends(this)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from pyspark.sql import SparkSession
 
@@ -27,6 +28,7 @@ class Work:
     """A run, and what it takes to do it.
 
     Attributes:
+        session: Starts Spark.
         excluded: Where the items stand that single users do not get, file by file; None where nothing names them.
         inputs: Everything it reads, as it was before it was read.
         size_bytes: What of it becomes users' lists: lines of the batch, or one for each row of the mapping.
@@ -36,7 +38,7 @@ class Work:
     """
 
     run: JobRun
-    spark: SparkSession
+    session: Callable[[], SparkSession]
     report: Report
     batch: Storage
     files: Sequence[Entry]
@@ -47,6 +49,12 @@ class Work:
     is_plan: bool
     only_users: Collection[str] | None
 
+    @cached_property
+    def spark(self) -> SparkSession:
+        """The session, started where it is asked for first."""
+        self.report("starting Spark")
+        return self.session()
+
     @property
     def input_age_h(self) -> float:
         """Hours since the newest file of the batch was written."""
@@ -55,7 +63,7 @@ class Work:
 
 def find_work(
     run: JobRun,
-    spark: SparkSession,
+    session: Callable[[], SparkSession],
     report: Report,
     names: bytes,
     *,
@@ -65,6 +73,7 @@ def find_work(
     """Find what there is to read.
 
     Args:
+        session: Starts Spark; it is not needed for this.
         names: What users are named by in the run's record.
 
     Raises:
@@ -81,4 +90,4 @@ def find_work(
     excluded = find_exclusions(address, run.storage) if address else None
     inputs += objects_of(*excluded) if excluded else ()
     size_bytes = plain_bytes(files) + _LINE_FOR_ROW * plain_bytes(mapping)
-    return Work(run, spark, report, batch, files, excluded, inputs, size_bytes, names, is_plan, only_users)
+    return Work(run, session, report, batch, files, excluded, inputs, size_bytes, names, is_plan, only_users)

@@ -81,7 +81,7 @@ class Job:
 
     def run(self, now: datetime = NOW, *, is_full: bool = False) -> SyncResult:
         """Run the job for its one connector; what stopped it is raised."""
-        result = sync.run(self.spark, self.folder, now=now, report=lambda text: None, is_full=is_full)
+        result = sync.run(lambda: self.spark, self.folder, now=now, report=lambda text: None, is_full=is_full)
         for error in result.stopped.values():
             raise error
         assert not result.held, [reading.name for held in result.held for reading in held.guards if reading.is_breached]
@@ -90,7 +90,9 @@ class Job:
 
     def result(self, now: datetime = NOW, *, is_plan: bool = False, is_full: bool = False) -> RunResult:
         """Run the job, however it ends."""
-        return sync.run(self.spark, self.folder, now=now, report=lambda text: None, is_plan=is_plan, is_full=is_full)
+        return sync.run(
+            lambda: self.spark, self.folder, now=now, report=lambda text: None, is_plan=is_plan, is_full=is_full
+        )
 
     def manifest(self, result: SyncResult) -> RunManifest:
         """What a run published."""

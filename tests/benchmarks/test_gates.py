@@ -42,7 +42,7 @@ class Measured:
 
     def run(self, spark, day):
         now = NOW + timedelta(days=day)
-        (synced,) = sync.run(spark, self.job, now=now, report=lambda text: None).synced
+        (synced,) = sync.run(lambda: spark, self.job, now=now, report=lambda text: None).synced
         return synced.counts
 
     def deliver(self):

@@ -127,14 +127,14 @@ def test_without_a_batch_there_is_nothing_to_copy(shop, bucket):
 
 def test_the_plan_of_a_copy_is_the_plan_of_the_folder_and_s3_stays_as_it_was(recsync, shop, bucket, spark):
     folder = JobFolder.parse(shop.root)
-    first = sync.run(spark, folder, now=datetime.now(UTC), report=lambda text: None)
+    first = sync.run(lambda: spark, folder, now=datetime.now(UTC), report=lambda text: None)
     (done,) = first.synced
     answered(shop, state.read_manifest(shop, done.manifest), refused="una")
     shop.put("input/batch/a.out.gz", gzip.compress(lines(una="12", pia="12", rex="1")))
     bucket.put_object(Key=f"{BATCHES}/{NEWEST}/a.out.gz", Body=shop.get("input/batch/a.out.gz").data)
     upload(shop, bucket)
     before = {one.key: one.e_tag for one in bucket.objects.all()}
-    here = sync.run(spark, folder, now=datetime.now(UTC), report=lambda text: None, is_plan=True).record
+    here = sync.run(lambda: spark, folder, now=datetime.now(UTC), report=lambda text: None, is_plan=True).record
     code, out, err = recsync("plan", "--local", "--output", "json", FOLDER)
     there = json.loads(out)
     assert code == 0
@@ -166,7 +166,7 @@ def test_of_a_delivered_run_no_part_is_copied_and_of_another_version_nothing(sho
     folder = JobFolder.parse(shop.root)
     for users in ({"una": "12"}, {"una": "1", "pia": "2"}):
         shop.put("input/batch/a.out.gz", gzip.compress(lines(**users)))
-        (done,) = sync.run(spark, folder, now=datetime.now(UTC), report=lambda text: None, is_full=True).synced
+        (done,) = sync.run(lambda: spark, folder, now=datetime.now(UTC), report=lambda text: None, is_full=True).synced
         answered(shop, state.read_manifest(shop, done.manifest), refused="")
     upload(shop, bucket)
     run_id = done.run_id

@@ -69,7 +69,7 @@ class Shop:
         """Run, and have the destination answer; gives the run's id."""
         at = NOW + timedelta(days=self.nights)
         self.nights += 1
-        result = sync.run(self.spark, self.folder, now=at, report=lambda text: None)
+        result = sync.run(lambda: self.spark, self.folder, now=at, report=lambda text: None)
         assert not result.stopped, result.stopped
         for one in result.synced:
             self.answer(state.read_manifest(self.storage, one.manifest), refused)
@@ -369,7 +369,7 @@ def test_a_record_that_someone_else_reads_does_not_wait_for_us(tmp_path, spark):
     shop.config({}, acknowledge="onWrite")
     shop.items()
     shop.write("input/batch/a.out", for_user("ann", "1"))
-    assert not sync.run(spark, shop.folder, now=NOW, report=lambda text: None).stopped
+    assert not sync.run(lambda: spark, shop.folder, now=NOW, report=lambda text: None).stopped
     assert explain(shop.folder, "ann").connectors[0].sent.fate == "handedOver"
 
 
@@ -456,7 +456,7 @@ def test_a_run_that_stopped_says_why(mapped, tmp_path):
     shop = Shop(path, mapped.spark)
     shop.write("config.json", "{")
     with pytest.raises(ConfigError):
-        sync.run(shop.spark, shop.folder, now=NOW + timedelta(days=30), report=lambda text: None)
+        sync.run(lambda: shop.spark, shop.folder, now=NOW + timedelta(days=30), report=lambda text: None)
     told = explain(shop.folder, "bob")
     assert ("is not JSON" in told.message, told.connectors) == (True, [])
     assert in_words(told)[0][1][0][0] == "stopped"

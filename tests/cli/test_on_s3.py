@@ -136,7 +136,7 @@ def shop(spark, tmp_path, bucket):
     lines = [{"input": {"userId": user}, "output": {"recommendedItems": ["1"]}} for user in ("una", "pia")]
     storage.put("input/batch/a.out.gz", gzip.compress("".join(json.dumps(one) + "\n" for one in lines).encode()))
     storage.put("input/item_metadata/items.json", b'{"id": "1"}\n')
-    ended = sync.run(spark, JobFolder.parse(str(here)), now=datetime.now(UTC), report=lambda text: None)
+    ended = sync.run(lambda: spark, JobFolder.parse(str(here)), now=datetime.now(UTC), report=lambda text: None)
     assert ended.exit_code == 0
     config["batchInferencePath"] = f"{FOLDER}/input/batch/"
     storage.put(layout.CONFIG, json.dumps(config).encode())

@@ -220,8 +220,9 @@ def test_a_run_leaves_a_record_that_names_nobody(shop):
     assert "Committed: 30 users get an update (all changed); nothing is delivered yet." in page
     assert all(sample.user in page for sample in told.samples)
     assert not [user for user in USERS if user in text or user in page]
-    assert [stage.name.partition(" in ")[0] for stage in record.stages][:3] == [
+    assert [stage.name.partition(" in ")[0] for stage in record.stages][:4] == [
         "found 1 file(s) of batch inference",
+        "starting Spark",
         "braze: reading the item metadata",
         "braze: reading the batch, comparing with version 1, writing",
     ]

@@ -316,7 +316,7 @@ def two_connectors(user_personalization, monkeypatch):
 
 
 def run_all(job):
-    return sync.run(job.spark, job.folder, now=NOW, report=lambda text: None)
+    return sync.run(lambda: job.spark, job.folder, now=NOW, report=lambda text: None)
 
 
 def test_several_connectors_share_a_run_and_each_commits_for_itself(two_connectors):
@@ -348,10 +348,14 @@ def test_what_a_plan_could_not_say_is_not_published_by_its_run(two_connectors):
     pointer = two_connectors.path / "output/letters/state/_current.json"
     was = pointer.read_text()
     pointer.write_text("{")
-    planned = sync.run(two_connectors.spark, two_connectors.folder, now=NOW, report=lambda text: None, is_plan=True)
+    planned = sync.run(
+        lambda: two_connectors.spark, two_connectors.folder, now=NOW, report=lambda text: None, is_plan=True
+    )
     pointer.write_text(was)
     with pytest.raises(OutOfDateError, match="could not say what is done for letters"):
-        sync.run(two_connectors.spark, two_connectors.folder, now=NOW, report=lambda text: None, plan=planned.record)
+        sync.run(
+            lambda: two_connectors.spark, two_connectors.folder, now=NOW, report=lambda text: None, plan=planned.record
+        )
 
 
 def test_a_user_who_is_gone_is_kept_and_sent_whole_when_he_returns(user_personalization):
@@ -743,7 +747,7 @@ def test_every_sample_folder_runs(job, tmp_path, spark):
     for source in sorted((ROOT / "sample/etl_jobs").glob("*/*")):
         target = tmp_path / "sample" / source.relative_to(ROOT / "sample")
         shutil.copytree(source, target)
-        (result,) = sync.run(spark, JobFolder.parse(str(target)), now=NOW, report=lambda text: None).synced
+        (result,) = sync.run(lambda: spark, JobFolder.parse(str(target)), now=NOW, report=lambda text: None).synced
         assert result.counts["records"] == 4
 
 
@@ -752,7 +756,7 @@ def test_the_historic_config_of_2022_works_and_says_what_it_means(tmp_path, spar
     shutil.copytree(ROOT / "sample/etl_jobs/related_items/similar_items", target)
     shutil.copy(ROOT / "sample/config.json", target / "config.json")
     said = []
-    (result,) = sync.run(spark, JobFolder.parse(str(target)), now=NOW, report=said.append).synced
+    (result,) = sync.run(lambda: spark, JobFolder.parse(str(target)), now=NOW, report=said.append).synced
     manifest = state.read_manifest(LocalStorage(target), result.manifest)
     assert manifest.options["payloadShape"] == "arrays"
     assert any("payloadShape" in text and "version" in text for text in said)
@@ -764,10 +768,24 @@ def test_inputs_are_never_touched(related_items):
     assert {path: path.read_bytes() for path in before} == before
 
 
+def no_spark():
+    raise AssertionError("Spark was started")
+
+
+def test_that_there_is_no_batch_is_told_before_spark_starts(tmp_path):
+    target, said = tmp_path / "etl_jobs/user_personalization/demo", []
+    target.mkdir(parents=True)
+    settings = {"version": 1, "batchInferencePath": "input/batch/", "connectors": {"braze": {}}}
+    (target / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(errors.NoInputError):
+        sync.run(no_spark, JobFolder.parse(str(target)), now=NOW, report=said.append)
+    assert "starting Spark" not in said
+
+
 def test_a_run_that_cannot_begin_leaves_its_record_and_its_page(tmp_path):
     folder = JobFolder.parse(str(tmp_path / "etl_jobs/user_personalization/demo"))
     with pytest.raises(errors.ConfigError, match=r"config\.json"):
-        sync.run(None, folder, now=NOW, report=lambda text: None)
+        sync.run(no_spark, folder, now=NOW, report=lambda text: None)
     (run,) = Path(folder.root).glob("runs/2*")
     assert sorted(path.name for path in run.iterdir()) == ["report.html", "run.json"]
 
@@ -775,7 +793,7 @@ def test_a_run_that_cannot_begin_leaves_its_record_and_its_page(tmp_path):
 def test_a_plan_that_cannot_begin_leaves_its_record_alone(tmp_path):
     folder = JobFolder.parse(str(tmp_path / "etl_jobs/user_personalization/demo"))
     with pytest.raises(errors.ConfigError, match=r"config\.json"):
-        sync.run(None, folder, now=NOW, report=lambda text: None, is_plan=True)
+        sync.run(no_spark, folder, now=NOW, report=lambda text: None, is_plan=True)
     (run,) = Path(folder.root).glob("runs/2*")
     assert [path.name for path in run.iterdir()] == ["plan.json"]
 
@@ -787,6 +805,6 @@ def test_a_page_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch):
     monkeypatch.setattr(filing, "file_report", file_report)
     folder, said = JobFolder.parse(str(tmp_path / "etl_jobs/user_personalization/demo")), []
     with pytest.raises(errors.ConfigError):
-        sync.run(None, folder, now=NOW, report=said.append)
+        sync.run(no_spark, folder, now=NOW, report=said.append)
     assert said == ["warning: the report was not written: the disk is full; write it with recsync report"]
     assert list(Path(folder.root).glob("runs/2*/run.json"))

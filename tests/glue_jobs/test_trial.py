@@ -35,7 +35,7 @@ def shop(job):
 
 
 def trial(shop, *users):
-    result = sync.run(shop.spark, shop.folder, now=NOW, report=lambda text: None, only_users=users)
+    result = sync.run(lambda: shop.spark, shop.folder, now=NOW, report=lambda text: None, only_users=users)
     for error in result.stopped.values():
         raise error
     (synced,) = result.synced
