@@ -94,7 +94,7 @@ def _trial(this: Work, connector: str, rows: DataFrame) -> End:
     parts = _parting(this, nothing).number
     meetings = meet(rows, None, parts)
     plan = WritePlan(run.storage, connector, run.run_id, False, tell, this.alias_key, keeps_rows=False, parts=parts)
-    written = output.write(meetings, plan, this.spark.sparkContext.broadcast(items.catalogue))
+    written = output.write(meetings, plan, items.catalogue)
     files, counts = written.settled()
     if not counts["users"]:
         raise NoInputError(f"{connector}: none of the {len(this.only_users or ())} user(s) has a list in this input")
@@ -180,7 +180,7 @@ def _proposal(
     plan = WritePlan(run.storage, connector, run.run_id, saves, tell, this.alias_key, parts=parts, told=told_there)
     this.report(f"{connector}: reading the batch, comparing with version {committed.version or 'none'}, writing")
     meetings = meet(rows, told_elsewhere, parts)
-    written = output.write(meetings, plan, this.spark.sparkContext.broadcast(_catalogue(this, committed, items)))
+    written = output.write(meetings, plan, _catalogue(this, committed, items))
     files, counts = written.settled()
     _check_usable(this, counts, written.why_broken)
     unmatched = unmatched_items(rows) if counts["mappingRowsUnmatched"] else 0

@@ -115,13 +115,15 @@ class Written:
         return files, {name: counts[name] for name in _figure_names()}
 
 
-def write(meetings: DataFrame, plan: WritePlan, catalogue: Broadcast[Catalogue]) -> Written:
+def write(meetings: DataFrame, plan: WritePlan, catalogue: Catalogue) -> Written:
     """Write parts, snapshot and saved lines of a run; nothing of it is visible yet.
 
     Args:
         meetings: MEETING rows; all rows of a user are neighbours in one partition, in the order of users' ids.
     """
-    task = functools.partial(_write_partition, plan=plan, catalogue=catalogue)
+    # Once for each worker, not for each task: after an outage the plan names everyone whom nothing reached.
+    shared = meetings.sparkSession.sparkContext.broadcast((plan, catalogue))
+    task = functools.partial(_write_partition, shared=shared)
     rows, reports = meetings.mapInArrow(task, WRITTEN).collect(), dict[int, dict[str, Any]]()
     while rows:  # of thousands of tasks the texts are not all kept beside what they say
         row = rows.pop()
@@ -156,14 +158,14 @@ def _joined(reports: list[dict[str, Any]]) -> Files:
 
 
 def _write_partition(
-    batches: Iterable[pa.RecordBatch], plan: WritePlan, catalogue: Broadcast[Catalogue]
+    batches: Iterable[pa.RecordBatch], shared: Broadcast[tuple[WritePlan, Catalogue]]
 ) -> Iterator[pa.RecordBatch]:
-    of_items = catalogue.value
+    plan, catalogue = shared.value
     collect_rarely()
     context = TaskContext.get()
     part, attempt = (context.partitionId(), context.taskAttemptId()) if context else (0, 0)
     told = read_parted(plan.storage, plan.told.get(part, ()))
-    report = write_users(rows_of(batches), plan, of_items, told=told, name=name_of(part, attempt))
+    report = write_users(rows_of(batches), plan, catalogue, told=told, name=name_of(part, attempt))
     yield pa.RecordBatch.from_pydict({"part": [part], "json": [json.dumps(report)]})
 
 

@@ -6,9 +6,9 @@ Plain Python over Storage. Spark reads the rows elsewhere (`snapshot`).
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from connectors.contract import layout
 from connectors.contract import storage as stores
@@ -16,6 +16,7 @@ from connectors.contract.documents import DamagedError, find_document, read_tagg
 from connectors.contract.gzipped import unpacking
 from connectors.contract.manifest import PartFile, Pointer, RunManifest
 from connectors.contract.receipts import Fate, Ledger, read_ledger
+from connectors.contract.records import user_of
 from connectors.contract.storage import NotFoundError, Storage, at_once
 from connectors.contract.wire import NewerFormatError
 from glue_jobs.errors import ConflictError, StateError
@@ -172,7 +173,8 @@ def unacknowledged(storage: Storage, committed: Committed) -> Unacknowledged:
     counts = ledger.counts()
     if not counts[Fate.DELIVERED] and not counts[Fate.REJECTED]:
         return Unacknowledged(committed.version, everyone=True)
-    users = dict(found for file in manifest.files for found in _unconfirmed(storage, file, ledger))
+    found = at_once(lambda file: list(_unconfirmed(storage, file, ledger)), manifest.files)
+    users = dict(chain.from_iterable(found))
     rejected = frozenset(user for user, fate in users.items() if fate == Fate.REJECTED)
     return Unacknowledged(committed.version, users=frozenset(users), rejected=rejected)
 
@@ -185,7 +187,7 @@ def _unconfirmed(storage: Storage, file: PartFile, ledger: Ledger) -> Iterator[t
         with storage.open(file.key) as raw, unpacking(raw) as lines:
             for fate, line in zip(ledger.fates[file.key], lines, strict=True):
                 if fate != Fate.DELIVERED:
-                    yield json.loads(line)["userId"], fate
+                    yield user_of(line), fate
     except (NotFoundError, ValueError) as error:
         raise StateError(
             f"{storage.root}/{file.key} cannot be read, and not all of it was delivered; {REPAIR}"

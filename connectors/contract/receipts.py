@@ -72,6 +72,8 @@ _FATE_OF = {
     "deadLettered": Fate.DEAD_LETTERED,
     "tooLarge": Fate.REJECTED,
 }
+# A fate → what every byte of fates becomes where it is said too.
+_AT_LEAST = {fate: bytes(max(other, fate) for other in range(256)) for fate in Fate}
 
 
 @dataclass
@@ -132,9 +134,11 @@ class Ledger:
             return
         rejected = {rejection.line: rejection.user_id for rejection in receipt.rejected}
         self.refused[receipt.file].update(rejected)
-        for line in range(receipt.first_line, min(receipt.last_line + 1, len(fates))):
-            fate = Fate.REJECTED if line in rejected else _FATE_OF[receipt.outcome]
-            fates[line] = max(fates[line], fate)
+        said = slice(receipt.first_line, min(receipt.last_line + 1, len(fates)))
+        refused = [(line, max(fates[line], Fate.REJECTED)) for line in rejected if line < len(fates)]
+        fates[said] = fates[said].translate(_AT_LEAST[_FATE_OF[receipt.outcome]])
+        for line, fate in refused:
+            fates[line] = fate
 
 
 def read_ledger(storage: Storage, manifest: RunManifest) -> Ledger:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Never, Self, TypeVar
 
@@ -53,6 +54,22 @@ def _made_anew(item: Item, make: Callable[[Item], _Made]) -> _Made:
     if isinstance(item, SharedItem):
         item.made = (make, made)
     return made
+
+
+# What stands before a record's user, and behind him: within a text of JSON no quote is without a backslash.
+_BEFORE_USER, _BEHIND_USER = b'{"userId":', b'","op":'
+
+
+def user_of(line: bytes) -> str:
+    """Whom a record is for, by its line as a run writes it. What follows is most of it, and is not read.
+
+    Raises:
+        ValueError: The line is no such record.
+    """
+    user, op, _ = line.removeprefix(_BEFORE_USER).partition(_BEHIND_USER)
+    if not op or not line.startswith(_BEFORE_USER):
+        raise ValueError("the line is no record")
+    return str(json.loads(user + b'"'))
 
 
 class SyncRecord(WireModel):

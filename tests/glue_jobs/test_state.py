@@ -1,6 +1,5 @@
 import gzip
 import io
-import json
 import os
 from datetime import UTC, datetime
 from multiprocessing import get_context
@@ -13,6 +12,7 @@ from connectors.contract.local_storage import LocalStorage
 from connectors.contract.manifest import PartFile, Pointer, RunManifest
 from connectors.contract.receipts import Receipt, Rejection, write_receipts
 from glue_jobs import state
+from glue_jobs.decorate import clear_line
 from glue_jobs.delta import Told
 from glue_jobs.errors import ConflictError, StateError
 from glue_jobs.tables import USER_ARROW, read_table
@@ -38,7 +38,7 @@ def publish(storage, *parts, acknowledge="onDelivery"):
     files = []
     for number, users in enumerate(parts):
         key = layout.part("braze", RUN, str(number))
-        data = gzip.compress(b"".join(json.dumps({"userId": user, "op": "clear"}).encode() + b"\n" for user in users))
+        data = gzip.compress(b"".join(map(clear_line, users)))
         storage.put(key, data)
         files.append(PartFile(key=key, records=len(users), size_bytes=len(data), checksum=""))
     manifest = RunManifest(

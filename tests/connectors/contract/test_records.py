@@ -8,13 +8,13 @@ import pickle
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from connectors.contract.manifest import Message
 from connectors.contract.receipts import Receipt
-from connectors.contract.records import SharedItem, SyncRecord, made_of
+from connectors.contract.records import SharedItem, SyncRecord, made_of, user_of
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
@@ -51,6 +51,19 @@ ends = st.builds(
     ends_holdout=st.just(True),
 )
 others = st.builds(SyncRecord, user_id=user_ids, op=st.sampled_from(["clear", "holdout"]))
+
+
+@given(upserts | ends | others)
+@example(SyncRecord(user_id='","op":"', op="clear"))
+@example(SyncRecord(user_id="\\", op="upsert", recommendations=[{"itemId": '","op":'}]))
+def test_a_record_says_whom_it_is_for_before_the_rest_is_read(record):
+    assert user_of(f"{record.to_json()}\n".encode()) == record.user_id
+
+
+@pytest.mark.parametrize("line", [b"", b"{}", b'{"userId":"ann"}', b'{"op":"clear","userId":"ann"}', b"\x00\xff"])
+def test_what_is_no_record_is_for_nobody(line):
+    with pytest.raises(ValueError, match="no record"):
+        user_of(line)
 
 
 @given(upserts | ends | others)
