@@ -17,6 +17,8 @@ import queue
 import socket
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -36,6 +38,10 @@ TOTAL_TIMEOUT_S = 20.0
 # An answer says something about at most one request's records; what is longer is not one of theirs.
 MAX_REPLY_BYTES = 1_000_000
 
+# A connection that nobody used for so long may be gone without a word, while a function waits to be called or on the
+# way through a NAT. The next call on it would fail, as if the destination were in trouble.
+MAX_IDLE_S = 30.0
+
 # It logs addresses, and that of a webhook is a key.
 logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
@@ -52,10 +58,12 @@ class Sender:
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         read_timeout_s: float = READ_TIMEOUT_S,
         total_timeout_s: float = TOTAL_TIMEOUT_S,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._timeouts = (connect_timeout_s, read_timeout_s)
         self._total_timeout_s = total_timeout_s
-        self._idle: queue.LifoQueue[requests.Session] = queue.LifoQueue()
+        self._clock = clock
+        self._idle: queue.LifoQueue[tuple[requests.Session, float]] = queue.LifoQueue()
 
     def __call__(self, request: Request) -> Reply:
         """Send one request and read its whole reply, or say why there is none."""
@@ -66,7 +74,7 @@ class Sender:
         except (requests.RequestException, ValueError) as error:  # ValueError: a host or header it cannot even encode
             return Reply(status=0, failure=_failure(error))
         finally:
-            self._idle.put(session)
+            self._idle.put((session, self._clock()))
 
     def _exchange(self, session: requests.Session, request: Request) -> Reply:
         with session.request(
@@ -89,15 +97,22 @@ class Sender:
 
     def _session(self) -> requests.Session:
         """A session no one else uses now: requests does not promise that they can be shared."""
-        try:
-            return self._idle.get_nowait()
-        except queue.Empty:
-            session = _Session()
-            session.trust_env = False
-            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-            session.mount("http://", _Adapter())
-            session.mount("https://", _Adapter())
-            return session
+        with suppress(queue.Empty):
+            while True:
+                session, since_s = self._idle.get_nowait()
+                if self._clock() - since_s <= MAX_IDLE_S:
+                    return session
+                session.close()
+        return _new_session()
+
+
+def _new_session() -> requests.Session:
+    session = _Session()
+    session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.mount("http://", _Adapter())
+    session.mount("https://", _Adapter())
+    return session
 
 
 def _failure(error: Exception) -> str:

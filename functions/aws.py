@@ -26,7 +26,6 @@ from connectors.http import Sender
 from functions import settings
 from functions.calls import Pause
 from functions.deliver import Settlement
-from functions.newest import Newest
 from functions.start_sync import StartError
 
 _LOGGER = Logger(service="recsync")
@@ -233,12 +232,6 @@ def _personalize() -> Any:
 def sender() -> Sender:
     """The one sender of this process, whose connections stay alive."""
     return Sender()
-
-
-@functools.cache
-def newest() -> Newest:
-    """What this process knows of newest runs."""
-    return Newest(NEWEST_MAX_AGE_S)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import TypeAlias
 
@@ -26,12 +27,11 @@ _Numbered: TypeAlias = tuple[int, SyncRecord]
 
 # As long as any message waits.
 LONGEST_PAUSE_S = 900.0
-# Why a call was not made: a newer run is published; the function's time is nearly over.
-SUPERSEDED, OUT_OF_TIME = "superseded", "out_of_time"
-NOT_MADE = frozenset({SUPERSEDED, OUT_OF_TIME})
+# Why a call was not made: a newer run is published; the function's time is nearly over; we were asked to wait.
+SUPERSEDED, OUT_OF_TIME, THROTTLED = "superseded", "out_of_time", "throttled"
+NOT_MADE = frozenset({SUPERSEDED, OUT_OF_TIME, THROTTLED})
 # Failures of a call that cannot have reached the destination.
 _NOT_SENT = NOT_MADE | {"NotConnected", "ConnectTimeout"}
-THROTTLED = "throttled"
 # No call is made while our settings are refused; and a connector may fail over some records, which is a fault of ours.
 # None of it says anything about the destination.
 _REFUSED, FAILED = "refused_settings", "connector_failed"
@@ -40,16 +40,17 @@ _REFUSED, FAILED = "refused_settings", "connector_failed"
 class Pause:
     """How long a destination that throttles asked not to be called. Shared by all calls of a process.
 
-    Without it every message of a batch would hear for itself what the first one was told.
+    Without it every message of a batch would hear for itself what the first one was told. It outlasts a batch, so it
+    goes by the clock on the wall: the other one may stand still while a function waits to be called.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._until_s = 0.0
 
     def left_s(self) -> float:
         """Seconds until the next call; 0 when one may be made."""
-        return max(0.0, self._until_s - self._clock())
+        return min(LONGEST_PAUSE_S, max(0.0, self._until_s - self._clock()))
 
     def begin(self, wait_s: float) -> None:
         """Make no call for so many seconds. A longer pause that is under way stays."""
@@ -183,7 +184,8 @@ class _Calling:
         if reply.status == 0 and reply.failure not in _NOT_SENT:
             self.unanswered += len(sent)
         outcomes = self._connector.outcomes(reply, sent)
-        self.is_answered |= any(one.verdict is not Verdict.RETRY or one.code == THROTTLED for one in outcomes)
+        self.is_answered |= reply.status == HTTPStatus.TOO_MANY_REQUESTS
+        self.is_answered |= any(one.verdict is not Verdict.RETRY for one in outcomes)
         self._pause.begin(max((outcome.retry_after_s or 0.0 for outcome in outcomes), default=0.0))
         return outcomes
 

@@ -28,7 +28,6 @@ from functions.calls import (
     NOT_MADE,
     OUT_OF_TIME,
     SUPERSEDED,
-    THROTTLED,
     Connect,
     Pause,
     Send,
@@ -76,7 +75,7 @@ class Settlement:
     unread: dict[str, str] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
-    counts_by_job: dict[str, Counter[str]] = field(default_factory=dict)
+    counts_by_job: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     warnings: Counter[str] = field(default_factory=Counter)
     refused: str = ""
     left_alone: str = ""
@@ -148,7 +147,7 @@ def _deliver_all(batch: Iterable[Received], connector: Connector, means: _Means,
         before = settlement.counts.copy()
         current = _of_this_release(_current(group, means.newest, means.now(), settlement), settlement)
         _deliver_group(current, means, settlement)
-        settlement.counts_by_job[group[0].run.manifest.job] = settlement.counts - before
+        settlement.counts_by_job[group[0].run.manifest.job] += settlement.counts - before
 
 
 def _read(
@@ -298,7 +297,7 @@ def _trouble(told: Sequence[Told]) -> str:
         outcome.code
         for one in told
         for outcome in one.outcomes
-        if outcome.verdict is Verdict.RETRY and outcome.code not in NOT_MADE | {THROTTLED, FAILED}
+        if outcome.verdict is Verdict.RETRY and outcome.code not in NOT_MADE | {FAILED}
     )
     return reasons.most_common(1)[0][0] if reasons else ""
 
@@ -385,7 +384,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[s
         aws.sender(),
         open_storage,
         queue,
-        newest=aws.newest(),
+        newest=Newest(aws.NEWEST_MAX_AGE_S),
         pause=aws.pause(),
         has_time=lambda: context.get_remaining_time_in_millis() > _RESERVE_MS,
         concurrency=settings.concurrency(),

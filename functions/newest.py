@@ -16,6 +16,8 @@ class Newest:
 
     A commit that was never published replaces nothing; what was published before it still does. A run that someone
     else reads replaces older ones too: it holds the users that they still owe.
+
+    For one batch: the clock may stand still while a function waits to be called, and what it knew would stay young.
     """
 
     def __init__(self, max_age_s: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:

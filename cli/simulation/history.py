@@ -40,7 +40,7 @@ from glue_jobs.writers import write_items
 
 FOLDER = JobFolder.parse("/simulated/etl_jobs/user_personalization/shop")
 # As the template sets them: how long a message waits for old calls to end, and for a function that died.
-DELAY_S, NEWEST_MAX_AGE_S, VISIBILITY_S = 30.0, 10.0, 720.0
+DELAY_S, NEWEST_MAX_AGE_S, VISIBILITY_S = 30.0, 10.0, 1_860.0
 _RECORDS_A_MESSAGE, _RECORDS_A_CALL = 4, 2
 _TASKS = 2
 
@@ -120,8 +120,7 @@ class _History:
         self.played = Played(seed, self._storage, braze, self._world, self._days[-1])
         self._work_queue = SimulatedQueue(self._world, delay_s=0, visibility_s=VISIBILITY_S, wake=self._enqueue)
         self._queue = SimulatedQueue(self._world, delay_s=DELAY_S, visibility_s=VISIBILITY_S, wake=self._deliver)
-        clock = self._world.monotonic
-        self._workers = [(Newest(NEWEST_MAX_AGE_S, clock), Pause(clock)) for _ in range(3)]
+        self._pauses = [Pause(self._world.monotonic) for _ in range(3)]
         self._connector = connector_of("secret")
 
     def play(self) -> None:
@@ -220,7 +219,7 @@ class _History:
         """The deliver function: a batch of messages, by one of several workers."""
         if not (batch := self._queue.receive(self._world.random.randint(1, 5))):
             return
-        newest, pause = self._world.random.choice(self._workers)
+        newest = Newest(NEWEST_MAX_AGE_S, self._world.monotonic)
         with self._survived():
             settlement = deliver(
                 batch,
@@ -229,7 +228,7 @@ class _History:
                 lambda root: self._storage,
                 self._queue,
                 newest=newest,
-                pause=pause,
+                pause=self._world.random.choice(self._pauses),
                 now=self._world.now,
                 sleep=self._world.pass_time,
             )

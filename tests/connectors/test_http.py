@@ -16,7 +16,7 @@ from threading import Event, Thread
 import pytest
 
 from connectors.base import Reply, Request
-from connectors.http import CONNECT_TIMEOUT_S, MAX_REPLY_BYTES, READ_TIMEOUT_S, TOTAL_TIMEOUT_S, Sender
+from connectors.http import CONNECT_TIMEOUT_S, MAX_IDLE_S, MAX_REPLY_BYTES, READ_TIMEOUT_S, TOTAL_TIMEOUT_S, Sender
 
 Answer = Callable[["Handler"], None]
 
@@ -27,6 +27,7 @@ class Heard:
     path: str
     headers: dict[str, str]
     body: bytes
+    port: int
 
 
 class Server(ThreadingHTTPServer):
@@ -54,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.server.heard.append(Heard(self.command, self.path, headers, body))
+        self.server.heard.append(Heard(self.command, self.path, headers, body, self.client_address[1]))
         self.server.answer(self)
 
     do_GET = do_PUT = do_POST  # noqa: N815
@@ -174,6 +175,15 @@ def test_an_interim_answer_is_none_and_the_next_call_hears_its_own(server, send,
     first = send(request_to(server.url))
     server.answer = whole(201)
     assert [first.status, send(request_to(server.url)).status] == [422, 201]
+
+
+def test_a_connection_is_used_again_but_not_once_it_was_idle_for_long(server):
+    times = iter([0.0, MAX_IDLE_S, MAX_IDLE_S, 2 * MAX_IDLE_S + 1, 2 * MAX_IDLE_S + 1])
+    send = Sender(clock=lambda: next(times))
+    for _ in range(3):
+        assert send(request_to(server.url)).status == 201
+    first, second, third = (heard.port for heard in server.heard)
+    assert first == second != third
 
 
 def test_an_answer_that_takes_the_connection_for_something_else_ends_it(server, send):

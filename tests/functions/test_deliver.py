@@ -777,6 +777,18 @@ def test_f46_throttling_opens_no_circuit(publish, batch_of, fake_braze, connecto
     assert requests_of(braze) == 6
 
 
+def test_a_destination_throttles_by_its_status_whatever_its_connector_calls_that(publish, batch_of, fake_braze):
+    class Other(BrazeConnector):
+        def outcomes(self, reply, sent):
+            return [Outcome(Verdict.RETRY, "slower_please")] * len(sent)
+
+    run, braze = publish([upsert("ann")]), fake_braze(ann=[Reply(429)])
+    other = Other(Destination("http://127.0.0.1:1", "canary-key", allow_loopback=True))
+    for _ in range(6):
+        assert not deliver(batch_of_again(run, batch_of), other, braze, open_storage).left_alone
+    assert requests_of(braze) == 6
+
+
 def batch_of_again(run, batch_of):
     run.storage.delete(f"enqueued/braze/run={run.manifest.run_id}/{run.manifest.files[0].key.rpartition('/')[2]}.json")
     return batch_of(run)

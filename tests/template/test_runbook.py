@@ -6,6 +6,7 @@ from pathlib import Path
 from typer.main import get_command
 
 from cli.main import app
+from cli.simulation import history
 from connectors.http import TOTAL_TIMEOUT_S
 from functions.aws import NEWEST_MAX_AGE_S
 
@@ -39,3 +40,10 @@ def test_it_names_only_metrics_that_there_are():
 def test_a_new_message_waits_until_no_old_call_can_be_in_the_air(whole):
     waits_s = whole.template["Parameters"]["MessageDelaySeconds"]["Default"]
     assert waits_s >= NEWEST_MAX_AGE_S + TOTAL_TIMEOUT_S
+
+
+def test_simulated_queues_are_as_the_template_has_them(whole):
+    queue = whole.resources["BrazeQueue"]["Properties"]
+    assert queue["VisibilityTimeout"] == history.VISIBILITY_S
+    assert whole.template["Parameters"]["MessageDelaySeconds"]["Default"] == history.DELAY_S
+    assert history.NEWEST_MAX_AGE_S == NEWEST_MAX_AGE_S
