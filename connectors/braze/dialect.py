@@ -5,21 +5,22 @@ Source: Braze API reference, POST /users/track and "API errors and responses", r
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from connectors.base import Reply
 from connectors.braze.values import compact_json
+from connectors.contract.records import SyncRecord
 from connectors.dialect import Dialect
 
 
-def _answer(count: int, refused: Collection[int]) -> Reply:
+def _answer(sent: Sequence[SyncRecord], refused: Collection[int]) -> Reply:
     problem = {"type": "The value provided is not valid", "input_array": "attributes"}
     errors = {"errors": [problem | {"index": index} for index in refused]} if refused else {}
-    if len(refused) == count:
+    if len(refused) == len(sent):
         return Reply(
             400, body=compact_json({"message": "Valid data must be provided in the 'attributes' field."} | errors)
         )
-    processed = {"attributes_processed": count - len(refused)}
+    processed = {"attributes_processed": len(sent) - len(refused)}
     return Reply(201, body=compact_json({"message": "success"} | processed | errors))
 
 

@@ -11,7 +11,7 @@ from connectors.dialect import Dialect
 DIALECT = Dialect(
     endpoint="https://hooks.example.com/recommendations",
     secret="whsec_" + "Y2FuYXJ5" * 4,
-    answer=lambda count, refused: Reply(422 if refused else 204),
+    answer=lambda sent, refused: Reply(422 if refused else 204),
     throttled=Reply(429, {"retry-after": "7"}),
     wait_s=7.0,
     attempt_headers=frozenset({"webhook-timestamp", "webhook-signature"}),

@@ -50,11 +50,11 @@ class Case:
     def requests(self, records: Sequence[SyncRecord]) -> list[Request]:
         return self.connector.requests(records, self.options, RETIRED, run_id=RUN)
 
-    def told(self, answer: Callable[[int], Reply], records: Sequence[SyncRecord]) -> Iterator[list[Outcome]]:
+    def told(self, answer: Callable[[Sequence[SyncRecord]], Reply], records: Sequence[SyncRecord]) -> Iterator[list[Outcome]]:
         """What the connector makes of an answer, request by request."""
         for request in self.requests(records):
             sent = [records[position] for position in request.sent]
-            outcomes = self.connector.outcomes(answer(len(sent)), sent)
+            outcomes = self.connector.outcomes(answer(sent), sent)
             assert len(outcomes) == len(sent)
             yield outcomes
 
@@ -139,14 +139,14 @@ def assert_within_limits(case: Case, requests: Sequence[Request]) -> None:
 
 
 def test_what_is_accepted_is_delivered(case):
-    told = case.told(lambda count: case.dialect.answer(count, []), more_than_a_request(case))
+    told = case.told(lambda sent: case.dialect.answer(sent, []), more_than_a_request(case))
     assert verdicts(told) == {Verdict.DELIVERED}
 
 
 @pytest.mark.parametrize("place", [0.0, 0.5, 1.0])
 def test_one_refused_is_rejected_with_a_code_and_its_neighbours_are_delivered(case, place):
     for outcomes in case.told(
-        lambda count: case.dialect.answer(count, [int(place * (count - 1))]), more_than_a_request(case)
+        lambda sent: case.dialect.answer(sent, [int(place * (len(sent) - 1))]), more_than_a_request(case)
     ):
         at = int(place * (len(outcomes) - 1))
         refused = outcomes.pop(at)
@@ -157,12 +157,12 @@ def test_one_refused_is_rejected_with_a_code_and_its_neighbours_are_delivered(ca
 
 
 def test_when_all_are_refused_none_is_delivered_and_none_is_sent_again_as_it_was(case):
-    told = case.told(lambda count: case.dialect.answer(count, range(count)), more_than_a_request(case))
+    told = case.told(lambda sent: case.dialect.answer(sent, range(len(sent))), more_than_a_request(case))
     assert verdicts(told) <= {Verdict.REJECTED, Verdict.SPLIT}
 
 
 def test_when_throttled_all_are_sent_again_after_the_wait_that_was_asked(case):
-    outcomes = list(chain.from_iterable(case.told(lambda count: case.dialect.throttled, upserts(3))))
+    outcomes = list(chain.from_iterable(case.told(lambda sent: case.dialect.throttled, upserts(3))))
     assert {outcome.verdict for outcome in outcomes} == {Verdict.RETRY}
     assert {outcome.retry_after_s for outcome in outcomes} == {case.dialect.wait_s}
 
@@ -180,12 +180,12 @@ def test_when_throttled_all_are_sent_again_after_the_wait_that_was_asked(case):
     ],
 )
 def test_without_a_clear_answer_all_are_sent_again(case, reply):
-    assert verdicts(case.told(lambda count: reply, upserts(3))) == {Verdict.RETRY}
+    assert verdicts(case.told(lambda sent: reply, upserts(3))) == {Verdict.RETRY}
 
 
 def test_a_wrong_key_is_a_mistake_of_the_settings_and_no_records_fault(case):
     with pytest.raises(ConfigError):
-        list(case.told(lambda count: case.dialect.unauthorized, upserts(1)))
+        list(case.told(lambda sent: case.dialect.unauthorized, upserts(1)))
 
 
 _JSON = st.recursive(
@@ -310,7 +310,7 @@ def test_a_user_who_is_to_have_nothing_is_told_so(case, op):
     assert case.fitting(records) == records
     assert_carried(case.requests(records), records)
     assert case.requests(records)[0].body != case.requests([upsert("user-1")])[0].body
-    assert verdicts(case.told(lambda count: case.dialect.answer(count, []), records)) == {Verdict.DELIVERED}
+    assert verdicts(case.told(lambda sent: case.dialect.answer(sent, []), records)) == {Verdict.DELIVERED}
 
 
 def test_an_empty_list_is_a_record_like_any_other(case):
@@ -345,12 +345,12 @@ def test_the_key_is_never_said(case):
     records = upserts(2)
     requests = case.requests(records)
     outcomes = [
-        *case.told(lambda count: case.dialect.answer(count, []), records),
-        *case.told(lambda count: case.dialect.answer(count, [0]), records),
-        *case.told(lambda count: case.dialect.throttled, records),
+        *case.told(lambda sent: case.dialect.answer(sent, []), records),
+        *case.told(lambda sent: case.dialect.answer(sent, [0]), records),
+        *case.told(lambda sent: case.dialect.throttled, records),
     ]
     with pytest.raises(ConfigError) as caught:
-        list(case.told(lambda count: case.dialect.unauthorized, records))
+        list(case.told(lambda sent: case.dialect.unauthorized, records))
     said = [case.connector, requests, outcomes, caught.value, Destination("", case.dialect.secret)]
     assert_unsaid(case.dialect.secret, said)
     assert not any(part.encode() in request.body for request in requests for part in parts_of(case.dialect.secret))
