@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from connectors.contract.gzipped import CutError, unpacking
-from connectors.contract.manifest import PartFile, Pointer, RunManifest
+from connectors.contract.manifest import MESSAGE_BYTES, PartFile, Pointer, RunManifest
 from connectors.contract.receipts import Receipt
 from connectors.contract.storage import NotFoundError, Storage
 from connectors.contract.wire import FORMAT_VERSION
@@ -20,12 +20,6 @@ from connectors.packing import pack
 # Source: Amazon SQS developer guide, "Quotas": 1 MiB a message, and a batch of at most 10 with 1 MiB in all.
 BATCH_MESSAGES = 10
 BATCH_BYTES = 1_048_576
-# A message holds at most one request's records, so that a retry repeats no delivered neighbour; and of long ones as
-# many as fit into this, which leaves room for a rest that is written otherwise. A larger record travels alone. Of such
-# messages Lambda hands over fewer at once: as many as its payload of 6 MB holds.
-# Source: AWS Lambda developer guide, "How Lambda processes records from stream and queue-based event sources",
-# section "Batching behavior", read 2026-11-22.
-MESSAGE_BYTES = 1_000_000
 # Two characters that SQS replaces or refuses, and JSON text that means the same.
 # Source: Amazon SQS API reference, SendMessage, "MessageBody".
 _ESCAPES = ((b"\xef\xbf\xbe", rb"\ufffe"), (b"\xef\xbf\xbf", rb"\uffff"))

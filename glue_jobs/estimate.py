@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connectors.base import Connector, SyncOptions
+from connectors.contract.manifest import MESSAGE_BYTES
 from connectors.contract.records import SyncRecord
 from connectors.contract.run_record import Estimate
 
@@ -40,6 +41,6 @@ def estimate(
 
 
 def _a_request(connector: type[Connector], records: Sequence[SyncRecord]) -> float:
-    """How many such records a request holds: as many as may, unless they are too large for that."""
-    mean_bytes = sum(len(record.to_json()) for record in records) / len(records)
-    return max(1.0, min(connector.limits.max_records, connector.limits.max_bytes / mean_bytes))
+    """How many such records a request holds: as many as may, unless they are too large for that, or for a message."""
+    mean_bytes = sum(len(record.to_json().encode()) for record in records) / len(records)
+    return max(1.0, min(connector.limits.max_records, min(connector.limits.max_bytes, MESSAGE_BYTES) / mean_bytes))

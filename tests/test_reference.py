@@ -7,13 +7,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from connectors import registry
 from glue_jobs.config import ConfigFile, Guards
 
-PAGE = (Path(__file__).parents[1] / "docs/reference/config.md").read_text()
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = (DOCS / "reference/config.md").read_text()
 _TABLE = re.compile(r"^\| Key.*\n\|[-|]+\n((?:\|.*\n)+)", re.MULTILINE)
 _ROW = re.compile(r"^\| `([\w.]+)` \| ?(.*?) ?\|", re.MULTILINE)
 ROOT, GUARDS, BRAZE = (dict(_ROW.findall(table)) for table in _TABLE.findall(PAGE))
@@ -56,3 +58,16 @@ def test_every_setting_of_braze_stands_in_the_reference_with_its_default():
     options = settings(registry.connector_class("braze").options_model)
     wanted = {key: shown_default(field, of_none="none") for key, field in options}
     assert {**wanted, "performDeltaCheck": "the root's"} == BRAZE
+
+
+@pytest.mark.parametrize("name", registry.OURS)
+def test_every_connector_stands_in_the_references(name):
+    connector, commands = registry.connector_class(name), (DOCS / "reference/recsync.md").read_text()
+    assert f"Under `connectors.{name}`" in PAGE
+    assert f"`{connector.endpoint_variable}`" in commands and f"`{connector.secret_variable}`" in commands
+
+
+def test_every_parameter_of_the_stack_stands_in_its_reference():
+    declared = (DOCS.parent / "template.yaml").read_text().partition("\nParameters:")[2].partition("\nRules:")[0]
+    shown = (DOCS / "reference/stack.md").read_text().partition("\n## Functions")[0]
+    assert re.findall(r"^\| `(\w+)` \|", shown, re.MULTILINE) == re.findall(r"^  (\w+):$", declared, re.MULTILINE)

@@ -95,6 +95,14 @@ class Pointer(VersionedModel):
         return sum(file.records for file in self.snapshot)
 
 
+# A message holds at most one request's records, so that a retry repeats no delivered neighbour; and of long ones as
+# many as fit into this, which leaves room for a rest that is written otherwise. A larger record travels alone. Of such
+# messages Lambda hands over fewer at once: as many as its payload of 6 MB holds.
+# Source: AWS Lambda developer guide, "How Lambda processes records from stream and queue-based event sources",
+# section "Batching behavior", read 2026-11-22.
+MESSAGE_BYTES = 1_000_000
+
+
 class Message(VersionedModel):
     """What enqueue sends to a connector's queue: some neighbouring lines of one part.
 

@@ -143,6 +143,16 @@ def forgets_the_wait(connector: Any) -> None:
     connector.outcomes = lambda self, reply, sent: [Outcome(Verdict.RETRY, "later")] * len(sent)
 
 
+def takes_half_an_answer_for_success(connector: Any) -> None:
+    whole = connector.outcomes
+
+    def outcomes(self: Any, reply: Any, sent: Any) -> list[Outcome]:
+        is_cut = reply.status == 200 and not reply.body.endswith(b"}")
+        return [Outcome(Verdict.DELIVERED)] * len(sent) if is_cut else whole(self, reply, sent)
+
+    connector.outcomes = outcomes
+
+
 def retries_a_wrong_key(connector: Any) -> None:
     connector.outcomes = lambda self, reply, sent: [Outcome(Verdict.RETRY, "later")] * len(sent)
 
@@ -218,6 +228,7 @@ def sends_nothing_as_something(connector: Any) -> None:
         ),
         (trips_over_html, "test_each_record_has_one_outcome_whatever_is_answered", {}),
         (forgets_the_wait, "test_when_throttled_all_are_sent_again_after_the_wait_that_was_asked", {}),
+        (takes_half_an_answer_for_success, "test_half_an_answer_is_no_success", {}),
         (retries_a_wrong_key, "test_a_wrong_key_is_a_mistake_of_the_settings_and_no_records_fault", {}),
         (tells_its_key, "test_the_key_is_never_said", {}),
         (tells_its_key_in_an_error, "test_each_record_has_one_outcome_whatever_is_answered", {}),

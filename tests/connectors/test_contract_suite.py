@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -27,6 +27,8 @@ from connectors.errors import ConfigError
 
 HTML = b"<!doctype html><title>502 Bad Gateway</title>"
 RETIRED, RUN = ["once written"], "20261121T040000Z-3f9a2c"
+# So many records a test makes at most, to fill a request by their number.
+MOST = 20_000
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ class Case:
     def requests(self, records: Sequence[SyncRecord]) -> list[Request]:
         return self.connector.requests(records, self.options, RETIRED, run_id=RUN)
 
-    def told(self, answer: Callable[[Sequence[SyncRecord]], Reply], records: Sequence[SyncRecord]) -> Iterator[list[Outcome]]:
+    def told(
+        self, answer: Callable[[Sequence[SyncRecord]], Reply], records: Sequence[SyncRecord]
+    ) -> Iterator[list[Outcome]]:
         """What the connector makes of an answer, request by request."""
         for request in self.requests(records):
             sent = [records[position] for position in request.sent]
@@ -97,7 +101,7 @@ def upserts(count: int) -> list[SyncRecord]:
 
 
 def more_than_a_request(case: Case) -> list[SyncRecord]:
-    return upserts(min(2 * case.connector.limits.max_records, 500) + 1)
+    return upserts(min(2 * case.connector.limits.max_records, MOST) + 1)
 
 
 def texts_of(content: Any) -> Iterator[str]:
@@ -183,6 +187,15 @@ def test_without_a_clear_answer_all_are_sent_again(case, reply):
     assert verdicts(case.told(lambda sent: reply, upserts(3))) == {Verdict.RETRY}
 
 
+def test_half_an_answer_is_no_success(case):
+    def cut(sent: Sequence[SyncRecord]) -> Reply:
+        whole = case.dialect.answer(sent, [])
+        return replace(whole, body=whole.body[: len(whole.body) // 2])
+
+    if case.dialect.answer(upserts(1), []).body:
+        assert Verdict.DELIVERED not in verdicts(case.told(cut, upserts(3)))
+
+
 def test_a_wrong_key_is_a_mistake_of_the_settings_and_no_records_fault(case):
     with pytest.raises(ConfigError):
         list(case.told(lambda sent: case.dialect.unauthorized, upserts(1)))
@@ -234,7 +247,7 @@ def test_nothing_to_say_is_no_request(case):
 
 @pytest.mark.parametrize("over", [-1, 0, 1])
 def test_a_full_request_is_followed_by_another(case, over):
-    count = min(case.connector.limits.max_records, 500) + over
+    count = min(case.connector.limits.max_records, MOST) + over
     requests = case.requests(upserts(count))
     assert_carried(requests, upserts(count))
     assert_within_limits(case, requests)

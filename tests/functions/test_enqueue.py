@@ -18,11 +18,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.contract.local_storage import LocalStorage
-from connectors.contract.manifest import Message, RunManifest
+from connectors.contract.manifest import MESSAGE_BYTES, Message, RunManifest
 from connectors.contract.receipts import Fate
 from functions.announcements import announced, part_of_message
 from functions.enqueue import BATCH_MESSAGES, CLAIM, Enqueued, enqueue_lines, enqueue_part, fan_out
-from functions.parts import BATCH_BYTES, MESSAGE_BYTES, EnqueueError, message_bodies
+from functions.parts import BATCH_BYTES, EnqueueError, message_bodies
 
 KEY = (
     "etl_jobs/user_personalization/demo/output/braze/"
