@@ -76,18 +76,39 @@ class Enqueued:
     skipped: str = ""
 
 
-def fan_out(storage: Storage, key: str, work_queue: Queue, *, sleep: Sleep) -> Enqueued:
+def fan_out(
+    storage: Storage,
+    key: str,
+    work_queue: Queue,
+    *,
+    sleep: Sleep,
+    has_queue: Callable[[str], bool] = lambda connector: True,
+) -> Enqueued:
     """A published run → one message for each of its parts, on the work queue.
 
+    Args:
+        has_queue: Whether a connector has a queue, for its name.
+
     Raises:
-        EnqueueError: The queue kept refusing.
+        EnqueueError: The queue kept refusing, or there is none for what the parts hold.
     """
     manifest = read_document(storage, key, RunManifest)
     if manifest.acknowledge == "onWrite":
         return Enqueued(skipped=f"run {manifest.run_id} is acknowledged onWrite: someone else reads its files")
+    if not has_queue(manifest.connector):
+        raise EnqueueError(no_queue(manifest))
     address = f"{storage.root}/{key}"
     bodies = [json.dumps({"manifest": address, "part": file.key}).encode() for file in manifest.files]
     return Enqueued(messages=send_all(work_queue, bodies, sleep=sleep))
+
+
+def no_queue(manifest: RunManifest) -> str:
+    """Why a run's records go nowhere in a stack without its destination."""
+    name = manifest.connector
+    return (
+        f"run {manifest.run_id} is for {name}, and this stack has no {name}; deploy it with the endpoint and the key "
+        f"of {name}, or take {name} out of config.json"
+    )
 
 
 def enqueue_part(
@@ -287,7 +308,7 @@ def _fan_out_announced(bucket: str, key: str) -> None:
 
     folder, key = layout.split_manifest_uri(f"s3://{bucket}/{key}")
     work_queue = aws.SqsQueue(settings.required("WORK_QUEUE_URL"))
-    done = fan_out(open_storage(folder.root), key, work_queue, sleep=time.sleep)
+    done = fan_out(open_storage(folder.root), key, work_queue, sleep=time.sleep, has_queue=settings.has_queue)
     aws.log("fanned out", job=folder.job, parts=done.messages, skipped=done.skipped)
 
 

@@ -27,6 +27,11 @@ def queue_url(connector: str) -> str:
     return required(f"QUEUE_URL_{_upper(connector)}")
 
 
+def has_queue(connector: str) -> bool:
+    """Whether the stack delivers to a connector's destination."""
+    return f"QUEUE_URL_{_upper(connector)}" in os.environ
+
+
 def dead_letter_queue_url(connector: str) -> str:
     """Where a connector's dead letters rest; empty where the stack has no such connector."""
     return os.environ.get(f"DEAD_LETTER_QUEUE_URL_{_upper(connector)}", "")

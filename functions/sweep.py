@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
@@ -23,7 +23,7 @@ from connectors.contract.manifest import Pointer, RunManifest
 from connectors.contract.storage import Storage, at_once
 from functions import retention
 from functions.dead_letters import Accounted, account_for
-from functions.enqueue import Marker, Queue
+from functions.enqueue import Marker, Queue, no_queue
 from functions.newest import newest_published
 from functions.start_sync import PATIENCE, OpenFolder, Started, StartRun, batch_path, job_folders, start_once
 
@@ -65,13 +65,14 @@ def sweep(
     now: datetime,
     *,
     starts_missed: bool,
+    has_queue: Callable[[str], bool] = lambda connector: True,
 ) -> Findings:
     """Look at every job folder. One that cannot be read keeps nobody else from being looked at."""
     findings = Findings()
     for folder in folders:
         try:
             storage = open_folder(folder.root)
-            _heal_publishes(storage, work_queue, now, findings)
+            _heal_publishes(storage, work_queue, now, findings, has_queue)
             newest = _look_at_batch(folder, storage, open_folder, now, findings)
             due = due_start(storage, newest if starts_missed else None, now)
             if due and (run := start_once(folder, storage, due, start_run, now)):
@@ -81,25 +82,32 @@ def sweep(
     return findings
 
 
-def _heal_publishes(storage: Storage, work_queue: Queue, now: datetime, findings: Findings) -> None:
+def _heal_publishes(
+    storage: Storage, work_queue: Queue, now: datetime, findings: Findings, has_queue: Callable[[str], bool]
+) -> None:
     for connector in storage.folders("output/"):
-        late = [key for key, manifest in newest_published(storage, connector) if _is_late(storage, key, manifest, now)]
+        findings.held[connector] += sum(1 for _ in storage.list(layout.held_folder(connector)))
+        runs = dict(newest_published(storage, connector))
+        late = [key for key, manifest in runs.items() if _is_late(storage, key, manifest, now)]
         findings.not_enqueued[connector] += len(late)
+        if late and not has_queue(connector):
+            raise SweepError(no_queue(runs[late[0]]))
         if late and work_queue.send([event_of(f"{storage.root}/{key}") for key in late]):
             raise SweepError(f"the work queue refused {' or '.join(late)}")
-        waiting = storage.list(layout.held_folder(connector))
-        findings.held[connector] += sum(1 for _ in waiting)
 
 
 def _is_late(storage: Storage, key: str, manifest: RunManifest, now: datetime) -> bool:
-    """Whether a run was published long enough ago and some part was never handed over.
+    """Whether a run was published long enough ago, some part was never handed over, and nobody is at it.
 
     One that was replaced meanwhile is none the less: deliver says of its records that they were.
     """
-    if manifest.acknowledge == "onWrite" or now - _written_at(storage, key) < PATIENCE:
+    if manifest.acknowledge == "onWrite" or not manifest.files or now - _written_at(storage, key) < PATIENCE:
         return False
-    parts = (layout.enqueued(manifest.connector, manifest.run_id, file.key) for file in manifest.files)
-    return not all(at_once(functools.partial(_is_done, storage), parts))
+    markers = [layout.enqueued(manifest.connector, manifest.run_id, file.key) for file in manifest.files]
+    moved = (entry.modified_at for entry in storage.list(f"{markers[0].rpartition('/')[0]}/"))
+    if any(now - at < PATIENCE for at in moved):
+        return False
+    return not all(at_once(functools.partial(_is_done, storage), markers))
 
 
 def event_of(address: str) -> str:
@@ -182,7 +190,15 @@ def _heal(folders: Sequence[JobFolder], now: datetime) -> dict[str, Any]:
     from functions import aws, settings
 
     queue = aws.SqsQueue(settings.required("WORK_QUEUE_URL"))
-    found = sweep(folders, open_storage, queue, aws.start_run, now, starts_missed=settings.starts_missed())
+    found = sweep(
+        folders,
+        open_storage,
+        queue,
+        aws.start_run,
+        now,
+        starts_missed=settings.starts_missed(),
+        has_queue=lambda connector: bool(settings.dead_letter_queue_url(connector)),
+    )
     for connector in found.not_enqueued:
         aws.count("PublishedNotEnqueued", found.not_enqueued[connector], connector)
         aws.count("HeldRuns", found.held[connector], connector)

@@ -430,6 +430,13 @@ def test_a_run_fans_out_to_one_message_a_part(publish, scripted_queue):
     assert part_of_message('{"detail": {}}') is None
 
 
+def test_a_run_whose_destination_the_stack_lacks_fans_out_to_nothing_and_says_what_to_do(publish, scripted_queue):
+    run, queue = publish(users(3)), scripted_queue()
+    with pytest.raises(EnqueueError, match=r"this stack has no braze; deploy it with .* or take braze out of config"):
+        fan_out(run.storage, run.key, queue, sleep=no_sleep, has_queue={"webhook"}.__contains__)
+    assert queue.taken == []
+
+
 def test_an_on_write_run_fans_out_to_nothing_and_says_why(publish, scripted_queue):
     run, queue = publish(users(3), acknowledge="onWrite"), scripted_queue()
     assert "someone else reads its files" in fan_out(run.storage, run.key, queue, sleep=no_sleep).skipped

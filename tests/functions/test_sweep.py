@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -30,10 +31,10 @@ def no_start(folder: JobFolder) -> str:
 def swept(folder, scripted_queue):
     """Sweep the one job folder, some minutes ahead; the findings, and what the work queue was sent."""
 
-    def run(minutes: float = 0, *, start_run=no_start, starts_missed: bool = False):
+    def run(minutes: float = 0, *, start_run=no_start, starts_missed: bool = False, destinations=("braze",)):
         queue, now = scripted_queue(), datetime.now(UTC) + timedelta(minutes=minutes)
-        folders = [JobFolder.parse(str(folder))]
-        found = sweep.sweep(folders, open_storage, queue, start_run, now, starts_missed=starts_missed)
+        folders, known = [JobFolder.parse(str(folder))], {"has_queue": destinations.__contains__}
+        found = sweep.sweep(folders, open_storage, queue, start_run, now, starts_missed=starts_missed, **known)
         return found, queue.taken
 
     return run
@@ -58,6 +59,24 @@ def test_a_run_is_handed_over_when_every_part_is_marked_done(publish, commit, sw
         run.storage.put(second, Marker(next_line=0, done=missing == "none of its parts").to_json().encode())
     found, _ = swept(16)
     assert found.not_enqueued == {"braze": 0 if missing == "none of its parts" else 1}
+
+
+def test_a_run_that_somebody_is_handing_over_is_not_late(publish, commit, swept):
+    run = publish([ANN], [ANN])
+    commit(run)
+    written_s, ago_s = (datetime.now(UTC) - timedelta(hours=1)).timestamp(), PATIENCE.total_seconds()
+    os.utime(Path(run.storage.root) / run.key, (written_s, written_s))
+    marker = layout.enqueued("braze", run.manifest.run_id, run.manifest.files[0].key)
+    run.storage.put(marker, Marker(next_line=0).to_json().encode())
+    assert swept(ago_s / 60 - 1)[0].not_enqueued == {"braze": 0}
+    assert swept(ago_s / 60 + 1)[0].not_enqueued == {"braze": 1}
+
+
+def test_a_run_whose_destination_the_stack_lacks_is_told_and_not_announced_again_and_again(publish, commit, swept):
+    commit(publish([ANN]))
+    found, sent = swept(16, destinations=())
+    assert (found.not_enqueued, sent) == ({"braze": 1}, [])
+    assert "this stack has no braze; deploy it with the endpoint and the key of braze" in found.failed[JOB]
 
 
 def test_runs_that_need_no_queue_are_never_late(publish, commit, swept):

@@ -114,6 +114,8 @@ class Stack:
                 text, own = given if isinstance(given, list) else (given, {})
                 own = {name: self._value(one) for name, one in own.items()}
                 return _NAMED.sub(lambda found: str(own.get(found[1]) or self._named(found[1])), text)
+            case "Fn::Join":
+                return given[0].join(self._value(given[1]))
             case "Fn::ImportValue":
                 return f"${{import:{self._value(given)}}}"
         raise NotImplementedError(function)

@@ -4,6 +4,7 @@ SECRET = "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:key-AbCdEf"
 BRAZE = {"BrazeEndpoint": "https://rest.iad-01.braze.com"}
 WEBHOOK = {"WebhookEndpoint": "https://hooks.example.com/x"}
 KEY = "arn:aws-cn:kms:cn-north-1:123456789012:key/one"
+KEY_OF_BATCHES = "arn:aws-cn:kms:cn-north-1:123456789012:key/batches"
 STACKS = {
     "nothing": {},
     "braze": {**BRAZE, "BrazeApiKey": "key"},
@@ -16,6 +17,7 @@ STACKS = {
         "PersonalizeStackName": "mpe",
         "ScheduleExpression": "rate(1 day)",
         "KmsKeyArn": KEY,
+        "BatchKmsKeyArn": KEY_OF_BATCHES,
         "ConnectorBucketName": "old-bucket",
         "AlarmEmail": "ops@example.com",
         "GlueVersion": "6.0",

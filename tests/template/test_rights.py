@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 from cloudformation import Stack, statements
+from stacks import KEY_OF_BATCHES
 
 from connectors import registry
 from connectors.contract import layout
@@ -122,6 +123,15 @@ def test_the_one_key_is_granted_through_the_services_that_use_it(stacks):
         assert grant["Resource"] == [whole.parameters["KmsKeyArn"]], role
         via = grant["Condition"]["StringEquals"]["kms:ViaService"]
         assert set(via) <= {f"{service}.cn-north-1.amazonaws.com.cn" for service in ("s3", "secretsmanager")}, role
+
+
+def test_only_the_jobs_may_use_the_key_of_batches_and_only_to_read_objects(stacks):
+    using = [(role, told) for role, document in policies(stacks["all"]) for told in statements(document)]
+    found = {role: told for role, told in using if told["Resource"] == [KEY_OF_BATCHES]}
+    assert sorted(found) == ["RelatedItemsJobRole", "UserPersonalizationJobRole"]
+    assert [told["Action"] for told in found.values()] == [["kms:Decrypt"]] * 2
+    via = {told["Condition"]["StringEquals"]["kms:ViaService"][0] for told in found.values()}
+    assert via == {"s3.cn-north-1.amazonaws.com.cn"}
 
 
 ALLOWED = [
