@@ -117,16 +117,20 @@ def run_job(
     os.environ.update(local_spark.environment(os.environ))
     from glue_jobs import glue, sync
 
-    return sync.run(
-        glue.session,
-        folder,
-        now=datetime.now(UTC),
-        report=reporter(voice),
-        is_full=is_full or bool(plan and plan.is_full),
-        is_plan=is_plan,
-        plan=plan,
-        only_users=only_users,
-    )
+    try:
+        return sync.run(
+            functools.partial(local_spark.started, glue.session),
+            folder,
+            now=datetime.now(UTC),
+            report=reporter(voice),
+            is_full=is_full or bool(plan and plan.is_full),
+            is_plan=is_plan,
+            plan=plan,
+            only_users=only_users,
+        )
+    except KeyboardInterrupt:
+        local_spark.end()
+        raise
 
 
 def reporter(voice: Voice) -> Callable[[str], None]:

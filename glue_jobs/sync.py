@@ -126,10 +126,9 @@ def _keep(storage: Storage, record: RunRecord, report: Report, *, is_plan: bool)
 def _ends(this: Work) -> dict[str, End]:
     """Each connector's part of the run, one after the other; what stops one stops no other."""
     rows, done = _read(this)
-    try:
-        return {connector: _end(this, connector, rows) for connector in this.run.config.connectors}
-    finally:
-        done()
+    ends = {connector: _end(this, connector, rows) for connector in this.run.config.connectors}
+    done()  # not where it is interrupted: Spark can be asked for nothing then
+    return ends
 
 
 def _read(this: Work) -> tuple[DataFrame, Callable[[], object]]:

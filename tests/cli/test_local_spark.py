@@ -108,3 +108,15 @@ def test_numpy_threads_for_nothing_only_where_that_is_asked_for(named, threads):
     assert subprocess.run(asked, env=here | named, capture_output=True, text=True, check=True).stdout.split() == [
         threads
     ]
+
+
+@pytest.mark.parametrize("memory", ["banana", "300", "64m", "2 g", "-2g", "1e9g"])
+def test_a_memory_that_spark_cannot_start_with_is_named_with_what_it_should_be(tmp_path, memory):
+    with pytest.raises(JavaError, match=rf"RECSYNC_DRIVER_MEMORY is '{memory}'; it should be a size from 512m on"):
+        environment({"RECSYNC_JAVA_HOME": str(fake_java(tmp_path)), "RECSYNC_DRIVER_MEMORY": memory})
+
+
+@pytest.mark.parametrize("memory", ["512m", "2G", "1t", ""])
+def test_any_other_is_taken(tmp_path, memory):
+    found = environment({"RECSYNC_JAVA_HOME": str(fake_java(tmp_path)), "RECSYNC_DRIVER_MEMORY": memory})
+    assert f"spark.driver.memory={memory or '2g'}" in found["PYSPARK_SUBMIT_ARGS"]
