@@ -35,10 +35,13 @@ def new_folder(text: str, job_type: str | None) -> JobFolder:
 
     Raises:
         UsageError: It is on S3, the path says another type, or there is something in it.
+        LayoutError: It is nearly the path of a job folder.
     """
     if text.startswith("s3://"):
         raise UsageError("init writes on this machine; copy the folder to S3 when it is what you want")
     path = path_of(text)
+    if "etl_jobs" in path.parts[-3:] and not _parsed(path):
+        return JobFolder.parse(str(path))  # which says what is wrong with it
     folder = _parsed(path) or _parsed(path / "etl_jobs" / (job_type or DEFAULT_TYPE) / _DEFAULT_NAME)
     if folder is None:
         raise UsageError(f"there is no job type {job_type!r}; there are: {', '.join(layout.JOB_TYPES)}")

@@ -206,7 +206,7 @@ def _last(one: Status) -> str:
     if one.last.of(one.connector):
         how = ending_in_words(one.ending) or "cannot be read"
     else:
-        how = one.last.reason or "had no part in it"
+        how = one.last.message or "had no part in it"
     return f"{one.last.run_id}: {how}"
 
 

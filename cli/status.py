@@ -86,7 +86,7 @@ class Status:
         if self.trouble:
             return f"recsync run --full {shlex.quote(folder)}" if Pointer.mend in self.trouble else ""
         if self.held and self.held.run_id != self.run_id:
-            return f"recsync approve --connector {self.connector} {shlex.quote(folder)}"
+            return f"recsync approve --connector {self.connector} --run {self.held.run_id} {shlex.quote(folder)}"
         return after_publishing(folder) if self.fates["waiting"] else ""
 
 

@@ -96,13 +96,14 @@ def _trial(this: Work, connector: str, rows: DataFrame) -> End:
     plan = WritePlan(run.storage, connector, run.run_id, False, tell, this.alias_key, keeps_rows=False, parts=parts)
     written = output.write(meetings, plan, items.catalogue)
     files, counts = written.settled()
+    asked = len(this.only_users or ())
     if not counts["users"]:
-        raise NoInputError(f"{connector}: none of the {len(this.only_users or ())} user(s) has a list in this input")
+        raise NoInputError(f"none of the {asked} user(s) has a list in this input")
     counts = {**counts, **items.counts}
     proposal = propose(run, connector, nothing, tell, files=files, counts=counts, kept=Kept())
     proposal = replace(proposal, manifest=proposal.manifest.model_copy(update={"version": version}))
     state.publish(run.storage, proposal.pointer.manifest, proposal.manifest)
-    this.report(f"{connector}: a trial, published for {counts['records']} user(s); nothing is committed")
+    this.report(f"{connector}: a trial, published for {counts['records']} of {asked} user(s); nothing is committed")
     return End(recording.connector_record(run, proposal, written.story, [], "trial"), synced=_result_of(proposal))
 
 

@@ -39,7 +39,8 @@ def find_batch(address: str, job_folder: Storage) -> tuple[Storage, list[Entry]]
         raise InputError(f"{storage.root}: {error}") from error
     if batch is None:
         raise NoInputError(
-            f"{storage.root} holds no finished batch inference: no file ends in .out, here or in a job's folder"
+            f"{storage.root}, which batchInferencePath names, holds no finished batch inference: no file ends in .out, "
+            "here or in a job's folder"
         )
     check_packing(storage, batch.entries)
     return storage, list(batch.entries)

@@ -169,6 +169,8 @@ def misplaced(address: str, root: str, setting: str) -> str:
     """
     if address.startswith("s3://"):
         return ""
+    if "://" in address:
+        return f"{setting} is {address!r}; it should be the path of a folder, or start with s3://"
     if root.startswith("s3://"):
         return f"{setting} is {address!r}; beside a job folder on S3 it should start with s3://"
     below = address.rstrip("/")

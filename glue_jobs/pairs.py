@@ -18,8 +18,8 @@ from glue_jobs.lines import check_packing, counting_files, input_folder, unpacke
 COLUMNS = ("USER_ID", "ITEM_ID")
 RANK = "RANK"
 ENDINGS = (".csv", ".csv.gz")
-# A whole number; a fraction is cut off.
-_NUMBER = re.compile(r"([+-]?\d+)(?:\.\d*)?", re.ASCII)
+# A whole number, as programs write it that know no other than those with a fraction.
+_NUMBER = re.compile(r"([+-]?\d+)(?:\.0*)?", re.ASCII)
 # What may fit into 64 bits, with a sign; and what surely does.
 _MAX_DIGITS, _SAFE_DIGITS = 20, 18
 # What no id holds: control characters, and what stands where the file is no UTF-8.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from connectors.contract import layout
 from connectors.contract.aliases import alias_key
@@ -84,7 +84,7 @@ def _proposal(run: JobRun, connector: str, report: Callable[[str], None]) -> tup
     if committed.pointer is None or not committed.pointer.rows:
         raise OutOfDateError(f"{connector}: nobody was told anything yet")
     report(f"{connector}: writing a clear for each of {committed.pointer.rows} user(s)")
-    tell = tell_plan(run, connector, committed)
+    tell = tell_plan(replace(run, is_full=True), connector, committed)  # whatever arrived, everyone is cleared
     files, story = _write(run, connector, tell, committed.pointer)
     users = committed.pointer.rows
     counts = {"users": 0, "usersHeld": users, "cleared": users, "records": users}

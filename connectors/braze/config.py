@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, JsonValue, model_validator
 
 from connectors.base import Limits, SyncOptions
-from connectors.braze.values import LOSSES, MAX_CHARS, MAX_ELEMENTS, MAX_VALUE_BYTES, compact_json, loss_inside
+from connectors.braze.values import LOSSES, MAX_CHARS, MAX_ELEMENTS, MAX_VALUE_BYTES, compact_json, is_key, loss_inside
 from connectors.contract.records import ITEM_ID
 from connectors.endpoints import shown
 from connectors.errors import ConfigError
@@ -82,6 +82,16 @@ class BrazeOptions(SyncOptions):
             raise ValueError(
                 f"attribute {', '.join(lost)}: Braze keeps names of 1 to {MAX_CHARS} characters that do not start "
                 'with "$" and have no spaces around them; choose another name or prefix'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        """A field of the metadata is a key inside each of the objects."""
+        if self.payload_shape == "objects" and (lost := [name for name in self.item_fields() if not is_key(name)]):
+            raise ValueError(
+                f"itemMetadataFields: Braze would drop {', '.join(repr(name[:40]) for name in lost)} in silence: "
+                f"{LOSSES['bad_key']}"
             )
         return self
 

@@ -61,7 +61,7 @@ def loss_inside(value: JsonValue) -> str:
 def _loss_of_object(value: dict[str, JsonValue]) -> str:
     if "$time" in value and len(value) == 1:
         return "" if _is_time(value["$time"]) else "bad_time"
-    return ("" if all(map(_is_key, value)) else "bad_key") or _first_loss(value.values())
+    return ("" if all(map(is_key, value)) else "bad_key") or _first_loss(value.values())
 
 
 def _first_loss(values: Iterable[JsonValue]) -> str:
@@ -69,7 +69,8 @@ def _first_loss(values: Iterable[JsonValue]) -> str:
 
 
 @functools.lru_cache(1_024)  # keys are few, and stand in every item
-def _is_key(key: str) -> bool:
+def is_key(key: str) -> bool:
+    """Whether Braze keeps a key inside an object."""
     return 0 < len(key) <= MAX_CHARS and not _UNSAFE_IN_KEY.search(key)
 
 

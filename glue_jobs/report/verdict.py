@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from connectors.contract.held import GuardReading
@@ -120,12 +120,19 @@ def _update(part: ConnectorRecord, verb: str) -> str:
     counts = part.counts
     records, users = counts.get("records", 0), counts.get("users", 0)
     if not records:
-        told = counts.get("unchanged", 0)
-        differs = "nothing differs" if users else "nobody has a list"
-        why = f"all {words.many(users, 'user')} were told this before" if told == users > 1 else differs
-        return f"nothing is to be sent, as {why}"
+        return f"nothing is to be sent, as {_why_nothing(counts, users)}"
     verb = verb if records == 1 else verb.replace("gets", "get")
     return f"{words.many(records, 'user')} {verb} an update{_reasons(part)}"
+
+
+def _why_nothing(counts: Mapping[str, int], users: int) -> str:
+    told, resting = counts.get("unchanged", 0), counts.get("resting", 0)
+    if resting:
+        rest = "rests" if resting == 1 else "rest"
+        return f"{words.many(resting, 'user')} {rest} after three refusals, and nothing else differs"
+    if not users:
+        return "nobody has a list"
+    return f"all {words.many(users, 'user')} were told this before" if told == users > 1 else "nothing differs"
 
 
 def _reasons(part: ConnectorRecord) -> str:

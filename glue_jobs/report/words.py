@@ -18,7 +18,7 @@ _MOST_DECIMALS = 6
 VERDICTS = {
     "new": "New: was told nothing before, or was away",
     "changed": "Changed",
-    "repeated": "Sent again: nothing confirms that it arrived",
+    "repeated": "Sent again: it was refused, or nothing confirms that it arrived",
     "refreshed": "Refreshed: unchanged, but told long ago",
     "holdout": "Held out: gets no recommendations, so that others can be compared",
     "cleared": "Cleared: loses the recommendations",
@@ -63,7 +63,7 @@ FIGURES = {
     "usersBelowMinItems": "users with too few items",
     "new": "sent for the first time, or again after being away",
     "changed": "sent, as the list differs",
-    "repeated": "sent, as nothing confirms the last time",
+    "repeated": "sent, as the last time was refused, or nothing confirms it",
     "refreshed": "sent, as the last time is long ago",
     "holdout": "sent, as they are held out from now on",
     "cleared": "sent, as they left: they lose everything",

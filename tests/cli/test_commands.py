@@ -34,7 +34,7 @@ def test_status_warns_of_what_is_held_and_names_the_command(recsync, job, folder
     _, out, err = recsync("status", folder)
     assert "version 1, run 20261121T040001Z-3f9a2c" in out
     assert f"run {NEXT} is held since 2026-11-21 04:00 UTC" in err
-    assert err.splitlines()[-1] == f"next: recsync approve --connector braze {folder}"
+    assert err.splitlines()[-1] == f"next: recsync approve --connector braze --run {NEXT} {folder}"
 
 
 def test_status_says_that_a_commit_was_never_published(recsync, job, folder):

@@ -74,7 +74,7 @@ AWKWARD = (
     "USER_ID,NOTE,ITEM_ID,RANK\n"
     'ann,"two\nlines, quoted",105,1\n'
     "  bob  ,x, 00106 ,\n"
-    "cid,x,107,2.9\n"
+    "cid,x,107,2.0\n"
     "dan,x,108,first\n"
     ",x,109,1\n"
     "eve,x,,1\n"
@@ -165,13 +165,21 @@ def test_of_a_row_that_is_no_csv_no_other_line_becomes_an_id(tmp_path):
 
 @pytest.mark.parametrize(
     ("rank", "read"),
-    [("7", 7), (" +7 ", 7), ("-2.9", -2), (str(2**63 - 1), 2**63 - 1), (str(-(2**63)), -(2**63)), ("", None)],
+    [
+        ("7", 7),
+        (" +7 ", 7),
+        ("-2.0", -2),
+        ("7.", 7),
+        (str(2**63 - 1), 2**63 - 1),
+        (str(-(2**63)), -(2**63)),
+        ("", None),
+    ],
 )
 def test_a_rank_is_a_whole_number_of_64_bits(rank, read):
     assert _row(["ann", "105", rank], "", 2, _Where(3, 0, 1, 2)) == ("ann", "105", read, None, 2)
 
 
-@pytest.mark.parametrize("rank", ["first", "1e3", "٣", str(2**63), "9" * 5000, " "])
+@pytest.mark.parametrize("rank", ["first", "1e3", "1.9", "-0.5", ".0", "٣", str(2**63), "9" * 5000, " "])
 def test_a_rank_that_is_none_breaks_its_row(rank):
     assert _row(["ann", "105", rank], "the row\r\n", 2, _Where(3, 0, 1, 2)) == (None, None, None, "the row", 2)
 

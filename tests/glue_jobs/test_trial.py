@@ -86,7 +86,7 @@ def test_what_of_a_trial_still_waits_is_replaced_by_the_next_commit(shop, commit
 
 
 def test_a_trial_without_anyone_who_has_a_list_is_no_input(shop):
-    with pytest.raises(NoInputError, match=r"braze: none of the 2 user\(s\) has a list in this input"):
+    with pytest.raises(NoInputError, match=r"none of the 2 user\(s\) has a list in this input"):
         trial(shop, "nobody", "else")
     assert shop.visible() == []
 

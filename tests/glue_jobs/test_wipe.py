@@ -12,22 +12,26 @@ from connectors.contract import layout
 from connectors.contract.held import newest_held
 from connectors.contract.layout import JobFolder
 from connectors.contract.local_storage import LocalStorage
-from connectors.contract.manifest import Pointer
+from connectors.contract.manifest import PartFile, Pointer
+from connectors.contract.receipts import Receipt, write_receipts
 from connectors.contract.run_record import read_record, run_ids
 from glue_jobs import state
 from glue_jobs.approval import approve
 from glue_jobs.config import parse_config
 from glue_jobs.delta import Told
-from glue_jobs.errors import OutOfDateError
-from glue_jobs.proposal import JobRun
+from glue_jobs.errors import OutOfDateError, StateError
+from glue_jobs.proposal import JobRun, Kept, propose, tell_plan
 from glue_jobs.report.filing import file_report
 from glue_jobs.tables import USER_ARROW, read_table
 from glue_jobs.wipe import wipe
-from glue_jobs.writers import SnapshotWriter
+from glue_jobs.writers import Files, SnapshotWriter
 
 AT = datetime(2026, 11, 21, 4, tzinfo=UTC)
 BEFORE, RUN = "20261120T040000Z-3f9a2c", "20261121T040000Z-000001"
 CONFIG = {"version": 1, "batchInferencePath": "in/", "connectors": {"braze": {"attributePrefix": "recs_"}}}
+
+
+NOTHING = {"files": Files(), "counts": {}, "kept": Kept()}
 
 
 def SILENT(text):  # noqa: N802 - stands for nothing
@@ -118,6 +122,21 @@ def test_a_connector_that_told_nobody_anything_keeps_no_other_from_its_wipe(run)
         ("braze", "held"),
     ]
     assert wiped.record.exit_code == 4
+
+
+def test_a_wipe_asks_nothing_of_what_was_delivered(run):
+    """Parts that are gone keep nobody from it."""
+    told(run.storage, ["ann"])
+    file = PartFile(key=layout.part("braze", BEFORE, "gone"), records=2, size_bytes=1, checksum="c")
+    manifest = propose(run, "braze", state.Committed(), tell_plan(run, "braze", state.Committed()), **NOTHING).manifest
+    published = manifest.model_copy(update={"run_id": BEFORE, "version": 1, "files": [file]})
+    pointer = state.read_pointer(run.storage, "braze").pointer
+    run.storage.put(pointer.manifest, published.to_json().encode())
+    receipt = Receipt(file=file.key, first_line=0, last_line=0, outcome="settled", at=AT)
+    write_receipts(run.storage, published, [receipt])
+    with pytest.raises(StateError, match="not all of it was delivered"):
+        tell_plan(run, "braze", state.read_pointer(run.storage, "braze"))
+    assert wipe(run, ["braze"], SILENT).held
 
 
 def test_where_nobody_was_told_anything_there_is_nothing_to_wipe(run):

@@ -330,6 +330,15 @@ def test_a_name_braze_would_not_keep_is_refused(raw):
         BrazeOptions.model_validate(raw)
 
 
+@pytest.mark.parametrize("name", ["on.sale", "list price", "$x", "x" * 256])
+def test_a_field_that_braze_would_drop_of_everyone_is_refused_by_name(name):
+    raw = {"itemMetadataFields": ["name", name]}
+    with pytest.raises(ValidationError, match=r"itemMetadataFields: Braze would drop .* in silence: a key inside"):
+        BrazeOptions.model_validate(raw)
+    if name != "$x":  # which is no name of an attribute either
+        assert BrazeOptions.model_validate({**raw, "payloadShape": "ids"}).item_fields() == []
+
+
 @pytest.mark.parametrize(
     ("value", "why"),
     [

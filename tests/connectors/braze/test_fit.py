@@ -100,12 +100,15 @@ def test_a_loss_is_refused_by_the_name_of_its_field(shape, place, value, code):
     assert "; " in reason
 
 
-def test_a_field_braze_takes_no_key_from_is_refused_with_its_name():
-    assert refusal(upsert({"itemId": "1", "list price": 5}), options("objects", "list price")) == (
-        "bad_key",
-        'recs_items.list price: a key inside an object is over 255 long or holds a dot, "$" or space; rename it',
-    )
+def test_a_field_braze_takes_no_key_from_is_no_trouble_as_an_attribute():
     assert fit(upsert({"itemId": "1", "list price": 5}), options("arrays", "list price")).refusal is None
+
+
+def test_a_field_with_a_key_braze_does_not_take_is_refused_with_its_name():
+    assert refusal(upsert({"itemId": "1", "size": {"e u": 5}}), options("objects", "size")) == (
+        "bad_key",
+        'recs_items.size: a key inside an object is over 255 long or holds a dot, "$" or space; rename it',
+    )
 
 
 def test_a_key_that_no_setting_names_is_not_repeated():

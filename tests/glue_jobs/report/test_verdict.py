@@ -40,6 +40,10 @@ def test_a_commit_says_who_gets_an_update_and_what_became_of_it(facts, tally, fa
             "nothing is to be sent, as all 897 users were told this before",
         ),
         ({"records": 0, "unchanged": 1, "users": 2}, "nothing is to be sent, as nothing differs"),
+        (
+            {"records": 0, "unchanged": 42, "resting": 15, "users": 57},
+            "nothing is to be sent, as 15 users rest after three refusals, and nothing else differs",
+        ),
     ],
 )
 def test_an_update_is_told_in_few_words(facts, run, part, tally, counts, said):
