@@ -44,5 +44,5 @@ class DryStorage:
         """Write nothing."""
         return ""
 
-    def delete(self, key: str, *, if_match: str | None = None) -> None:
+    def delete(self, key: str) -> None:
         """Delete nothing."""

@@ -56,10 +56,9 @@ class SimulatedStorage:
         self._world.may_crash()
         return _tag(data)
 
-    def delete(self, key: str, *, if_match: str | None = None) -> None:
+    def delete(self, key: str) -> None:
         """See Storage."""
         self._trouble()
-        self._check(key, if_absent=False, if_match=if_match)
         self.objects.pop(key, None)
 
     def _check(self, key: str, *, if_absent: bool, if_match: str | None) -> None:

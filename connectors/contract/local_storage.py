@@ -84,14 +84,12 @@ class LocalStorage:
                         temporary.replace(path)
         return _checksum(data)
 
-    def delete(self, key: str, *, if_match: str | None = None) -> None:
+    def delete(self, key: str) -> None:
         """See Storage."""
         path = self._path(key)
         if path.parent.is_dir():
-            with _on_disk("removed", path), self._locked(path, if_match):
+            with _on_disk("removed", path):
                 path.unlink(missing_ok=True)
-        elif if_match is not None:
-            raise ConflictError(f"{path} is not what was read")
 
     def _path(self, key: str) -> Path:
         path = self.folder / check_key(key)

@@ -98,9 +98,9 @@ class S3Storage:
                 raise
             return found.tag
 
-    def delete(self, key: str, *, if_match: str | None = None) -> None:
+    def delete(self, key: str) -> None:
         """See Storage."""
-        self._call("delete_object", key, **_matching(if_match))
+        self._call("delete_object", key)
 
     def _key(self, key: str) -> str:
         return f"{self.prefix}/{check_key(key)}" if self.prefix else check_key(key)

@@ -1,4 +1,4 @@
-"""The objects of one folder, on S3 or on a local disk: get, list, conditional put and delete.
+"""The objects of one folder, on S3 or on a local disk: get, list, conditional put, delete.
 
 Both halves (`s3_storage`, `local_storage`) offer the same compare-and-swap: `put` with `if_absent` writes once, `put`
 with `if_match` replaces only what was read. A tag (S3: the ETag) stands for one content of one key.
@@ -33,7 +33,7 @@ class NotFoundError(StorageError):
 
 
 class ConflictError(StorageError):
-    """The condition of a put or delete did not hold: someone else was faster."""
+    """The condition of a put did not hold: someone else was faster."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ class Storage(Protocol):
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """Write the object and give its tag. Raises ConflictError when the condition does not hold."""
 
-    def delete(self, key: str, *, if_match: str | None = None) -> None:
-        """Remove the object; one who is gone already is no error. Raises ConflictError."""
+    def delete(self, key: str) -> None:
+        """Remove the object; one that is gone already is no error."""
 
 
 def open_storage(address: str) -> Storage:

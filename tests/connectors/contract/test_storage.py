@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -219,8 +218,6 @@ def test_what_is_gone_matches_nothing(storage, key):
     tag = storage.put("other", b"1")
     with pytest.raises(ConflictError):
         storage.put(key, b"2", if_match=tag)
-    with pytest.raises(ConflictError):
-        storage.delete(key, if_match=tag)
     assert keys(storage) == ["other"]
 
 
@@ -228,8 +225,6 @@ def test_an_empty_tag_matches_nothing(storage):
     storage.put("a", b"1")
     with pytest.raises(StorageError):
         storage.put("a", b"2", if_match="")
-    with pytest.raises(StorageError):
-        storage.delete("a", if_match="")
     assert storage.get("a").data == b"1"
 
 
@@ -238,16 +233,6 @@ def test_a_delete_removes_the_object_and_may_be_repeated(storage):
     storage.delete("a/b")
     storage.delete("a/b")
     storage.delete("never/there")
-    assert keys(storage) == []
-
-
-def test_a_delete_with_if_match_removes_only_what_was_read(storage):
-    first = storage.put("a", b"1")
-    second = storage.put("a", b"2")
-    with pytest.raises(ConflictError):
-        storage.delete("a", if_match=first)
-    assert keys(storage) == ["a"]
-    storage.delete("a", if_match=second)
     assert keys(storage) == []
 
 
@@ -261,7 +246,6 @@ def test_f33_a_key_that_leaves_the_folder_is_refused_by_every_method(storage, ke
         lambda: storage.put(key, b"", if_absent=True),
         lambda: storage.put(key, b"", if_match="tag"),
         lambda: storage.delete(key),
-        lambda: storage.delete(key, if_match="tag"),
         lambda: list(storage.list(f"{key}/")),
     ]
     for call in calls:
@@ -325,15 +309,6 @@ def test_f23_of_many_swaps_of_one_content_one_wins(local):
         swapped = local.get("_current.json")
         assert swapped.data == read.data + winners[0]
         read = swapped
-
-
-def test_f23_of_a_swap_and_a_delete_of_one_content_one_wins(local):
-    for _ in range(20):
-        tag = local.put("a", b"start")
-        swap, delete = partial(local.put, "a", b"swapped", if_match=tag), partial(local.delete, "a", if_match=tag)
-        winners = race(lambda who, acts=(swap, delete): acts[int(who) % 2]())
-        assert len(winners) == 1
-        assert keys(local) == (["a"] if int(winners[0]) % 2 == 0 else [])
 
 
 def race(act: Callable[[bytes], Any], runners: int = 6) -> list[bytes]:
