@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from connectors.contract import layout
 from connectors.contract.held import Held, InputObject, let_go, newest_held
@@ -19,19 +18,7 @@ from glue_jobs.state import Committed
 _SHOWN = 3
 
 
-@dataclass(frozen=True)
-class Approved:
-    """A commit that was made.
-
-    Attributes:
-        manifest: The key of what was published.
-    """
-
-    held: Held
-    manifest: str
-
-
-def approve(storage: Storage, connector: str, run_id: str | None = None) -> Approved:
+def approve(storage: Storage, connector: str, run_id: str | None = None) -> Held:
     """Commit and publish what is held: exactly what was looked at, or nothing.
 
     Args:
@@ -53,7 +40,7 @@ def approve(storage: Storage, connector: str, run_id: str | None = None) -> Appr
         )
     Proposal(Committed(pointer.pointer, held.tag), held.pointer, held.manifest).commit(storage)
     let_go(storage, connector)
-    return Approved(held, held.pointer.manifest)
+    return held
 
 
 def discard(storage: Storage, connector: str, run_id: str | None = None) -> Held:

@@ -49,7 +49,7 @@ def approve(
         else:
             voice.stage(f"{held.connector}: published run {held.run_id} as version {held.manifest.version}")
     if done:
-        voice.data({"approved": [{"connector": one.held.connector, "run": one.held.run_id} for one in done]})
+        voice.data({"approved": [{"connector": one.connector, "run": one.run_id} for one in done]})
     if refused:
         raise refused[0]
     voice.next(work.after_publishing(folder))

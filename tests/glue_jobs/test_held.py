@@ -70,7 +70,7 @@ def test_f18_a_mapping_cut_to_a_tenth_is_held_and_approved_as_it_was_shown(shop)
     assert len(list(shop.path.rglob("_manifest.json"))) == 1
     storage = open_storage(str(shop.path))
     done = approval.approve(storage, "braze")
-    manifest = state.read_manifest(storage, done.manifest)
+    manifest = state.read_manifest(storage, done.pointer.manifest)
     assert (manifest.version, manifest.counts["cleared"], manifest.counts["records"]) == (2, 54, 54)
     with pytest.raises(OutOfDateError, match="no run is held"):
         approval.approve(storage, "braze")

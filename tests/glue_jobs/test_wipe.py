@@ -61,7 +61,7 @@ def test_a_wipe_waits_for_a_yes_and_then_clears_everyone(run):
     (held,) = wipe(run, ["braze"], SILENT).held
     assert state.read_pointer(run.storage, "braze").version == 1
     assert [reading.name for reading in held.guards if reading.is_breached] == ["wipe"]
-    manifest = state.read_manifest(run.storage, approve(run.storage, "braze").manifest)
+    manifest = state.read_manifest(run.storage, approve(run.storage, "braze").pointer.manifest)
     lines = [
         json.loads(line)
         for file in manifest.files
