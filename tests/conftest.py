@@ -122,6 +122,12 @@ class Job:
 
 
 @pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a job may lie."""
+    return tmp_path / "etl_jobs" / "user_personalization" / "demo"
+
+
+@pytest.fixture
 def job(tmp_path: Path, spark: SparkSession) -> Callable[[str], Job]:
     """A new job folder of a type."""
 

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,56 +12,23 @@ import deployed
 import pytest
 from committed import commit
 from moto import mock_aws
+from published import Published, publish_run
 
 from cli import aws, main, remote
 from cli.emulators.braze import BrazeEmulator
-from connectors.contract import layout, s3_storage
+from connectors.contract import s3_storage
 from connectors.contract.local_storage import LocalStorage
-from connectors.contract.manifest import PartFile, RunManifest
-from connectors.contract.receipts import Fate, read_ledger
-
-
-@dataclass
-class Published:
-    """A run as a job leaves it."""
-
-    storage: LocalStorage
-    key: str
-    manifest: RunManifest
-
-    def fates(self) -> list[Fate]:
-        """What the receipts say about each line, part after part."""
-        ledger = read_ledger(self.storage, self.manifest)
-        return [Fate(fate) for file in self.manifest.files for fate in ledger.fates[file.key]]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "etl_jobs" / "user_personalization" / "demo"
 
 
 @pytest.fixture
 def publish(folder: Path) -> Callable[..., Published]:
-    """Write a run: one gzipped part for each list of user ids, then its manifest."""
-    storage = LocalStorage(folder)
+    """Write a run: one part for each list of user ids, then its manifest."""
 
     def write(*parts: list[str], version: int = 1, item_id: str = "106", **fields: Any) -> Published:
-        run_id = f"20261121T04000{version}Z-3f9a2c"
-        files = []
-        for number, users in enumerate(parts):
-            key = layout.part("braze", run_id, f"{number:05d}-{number}-000")
-            records = [{"userId": user, "op": "upsert", "recommendations": [{"itemId": item_id}]} for user in users]
-            data = gzip.compress("".join(json.dumps(record) + "\n" for record in records).encode())
-            storage.put(key, data)
-            checksum = hashlib.sha256(data).hexdigest()
-            files.append(PartFile(key=key, records=len(users), size_bytes=len(data), checksum=checksum))
-        plain = {"job": "user_personalization/demo", "run_id": run_id, "connector": "braze", "version": version}
-        plain |= {"acknowledge": "onDelivery", "options": {"payloadShape": "ids"}, "records_per_request": 75}
-        plain |= {"counts": {}, "files": files, "digest": "0", "created_at": datetime(2026, 11, 21, 4, tzinfo=UTC)}
-        manifest = RunManifest(**(plain | fields))
-        key = layout.manifest("braze", run_id)
-        storage.put(key, manifest.to_json().encode(), if_absent=True)
-        return Published(storage, key, manifest)
+        run = {"version": version, "run_id": f"20261121T04000{version}Z-3f9a2c", "options": {"payloadShape": "ids"}}
+        items = [{"itemId": item_id}]
+        records = [[{"userId": user, "op": "upsert", "recommendations": items} for user in users] for users in parts]
+        return publish_run(LocalStorage(folder), *records, **run, **fields)
 
     return write
 

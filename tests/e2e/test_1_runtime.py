@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from lambda_event import sqs_event
 from lambda_runtime import Runtime
 
 HANDLERS = {
@@ -16,23 +17,6 @@ HANDLERS = {
     "SweepFunction": "functions.sweep.lambda_handler",
 }
 MANIFEST = "etl_jobs/related_items/a/output/braze/year=2026/month=11/day=21/time=040000-3f9a2c/_manifest.json"
-
-
-def sqs_event(*bodies: str) -> dict[str, object]:
-    return {
-        "Records": [
-            {
-                "messageId": f"m{number}",
-                "receiptHandle": "h",
-                "body": body,
-                "attributes": {"ApproximateReceiveCount": "1"},
-                "eventSource": "aws:sqs",
-                "eventSourceARN": "arn:aws:sqs:eu-central-1:000000000000:q",
-                "awsRegion": "eu-central-1",
-            }
-            for number, body in enumerate(bodies)
-        ]
-    }
 
 
 @pytest.fixture

@@ -5,14 +5,11 @@ import json
 import os
 
 import pytest
+from input_files import for_user
 
 from glue_jobs.errors import ConfigError, InputError, NoInputError, SyncError
 
 ITEMS = [{"id": "1", "name": "Lamp", "price": 9}, {"id": "2", "name": "Scarf", "price": 5}]
-
-
-def for_user(user, *items):
-    return {"input": {"userId": user}, "output": {"recommendedItems": list(items)}}
 
 
 def related(item, *items):

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from input_files import for_user
 
 from cli import local_spark
 from connectors.contract.layout import check_key
@@ -19,10 +20,6 @@ ROOT = Path(__file__).parents[2]
 # `make faults FULL=1` kills as many runs as the fault matrix asks for.
 KILLS = 200 if os.environ.get("RECSYNC_FULL") else 1
 ITEMS = [{"id": str(n), "name": f"n{n}"} for n in range(20)]
-
-
-def for_user(user, *items):
-    return {"input": {"userId": user}, "output": {"recommendedItems": list(items)}}
 
 
 @pytest.fixture

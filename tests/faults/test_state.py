@@ -6,6 +6,7 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from input_files import for_user
 
 from connectors.contract import layout
 from connectors.contract.storage import open_storage
@@ -16,10 +17,6 @@ from glue_jobs.tables import USER_ARROW, read_table
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 # `make faults FULL=1` flips as many single bytes as the fault matrix asks for.
 FLIPS = 100 if os.environ.get("RECSYNC_FULL") else 10
-
-
-def for_user(user, *items):
-    return {"input": {"userId": user}, "output": {"recommendedItems": list(items)}}
 
 
 @pytest.fixture

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,80 +12,25 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 from moto import mock_aws
+from published import Published, publish_run
 
 from connectors.base import Destination, Reply, Request
 from connectors.braze.connector import BrazeConnector
 from connectors.contract import layout, s3_storage
 from connectors.contract.local_storage import LocalStorage
-from connectors.contract.manifest import PartFile, RunManifest
-from connectors.contract.receipts import Fate, Receipt, read_ledger
 from connectors.contract.s3_storage import S3Storage
 from connectors.contract.storage import Storage
 from functions import aws
 
-RUN_ID = "20261121T040000Z-3f9a2c"
-
-
-@dataclass
-class Published:
-    """A run as a job leaves it."""
-
-    storage: Storage
-    key: str
-    manifest: RunManifest
-
-    @property
-    def address(self) -> str:
-        return f"{self.storage.root}/{self.key}"
-
-    def fates(self, part: int = 0) -> list[Fate]:
-        """What the receipts say about each line of a part."""
-        ledger = read_ledger(self.storage, self.manifest)
-        return [Fate(fate) for fate in ledger.fates[self.manifest.files[part].key]]
-
-    def receipts(self) -> list[Receipt]:
-        folder = layout.receipts(self.manifest.connector, self.manifest.run_id)
-        lines = (line for entry in self.storage.list(folder) for line in self.storage.get(entry.key).data.splitlines())
-        return [Receipt.model_validate_json(line) for line in lines]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "etl_jobs" / "user_personalization" / "demo"
-
 
 @pytest.fixture
 def publish(folder: Path) -> Callable[..., Published]:
-    """Write a run: one gzipped part for each list of records (or of raw lines), then its manifest."""
+    """Write a run: one part for each list of records (or of raw lines), then its manifest."""
 
     def write(*parts: Sequence[Mapping[str, Any] | bytes], storage: Storage | None = None, **fields: Any) -> Published:
-        storage = storage or LocalStorage(folder)
-        manifest = _manifest(fields)
-        files = []
-        for number, records in enumerate(parts):
-            lines = [record if isinstance(record, bytes) else _line(record) for record in records]
-            key = layout.part(manifest.connector, manifest.run_id, f"{number:05d}-{number}-000")
-            data = gzip.compress(b"".join(line + b"\n" for line in lines), 1)
-            storage.put(key, data)
-            checksum = hashlib.sha256(data).hexdigest()
-            files.append(PartFile(key=key, records=len(lines), size_bytes=len(data), checksum=checksum))
-        manifest = manifest.model_copy(update={"files": files})
-        key = layout.manifest(manifest.connector, manifest.run_id)
-        storage.put(key, manifest.to_json().encode(), if_absent=True)
-        return Published(storage, key, manifest)
+        return publish_run(storage or LocalStorage(folder), *parts, **fields)
 
     return write
-
-
-def _line(record: Mapping[str, Any]) -> bytes:
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _manifest(fields: Mapping[str, Any]) -> RunManifest:
-    plain = {"job": "user_personalization/demo", "run_id": RUN_ID, "connector": "braze", "version": 1}
-    plain |= {"acknowledge": "onDelivery", "options": {"attributePrefix": "recs_"}, "records_per_request": 75}
-    plain |= {"counts": {}, "files": [], "digest": "0", "created_at": datetime(2026, 11, 21, 4, tzinfo=UTC)}
-    return RunManifest(**(plain | fields))
 
 
 @dataclass

@@ -20,6 +20,7 @@ from aws_lambda_powertools.utilities.parameters import clear_caches
 from botocore.awsrequest import AWSResponse
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
+from lambda_event import sqs_event
 from moto import mock_aws
 
 from cli.emulators.braze import BrazeEmulator
@@ -114,23 +115,6 @@ def created(run) -> str:
     """The event that S3 sends, by EventBridge, for a run's manifest."""
     detail = {"bucket": {"name": "shop"}, "object": {"key": f"{FOLDER}/{run.key}"}}
     return json.dumps({"source": "aws.s3", "detail-type": "Object Created", "detail": detail})
-
-
-def sqs_event(*bodies: str) -> dict[str, object]:
-    return {
-        "Records": [
-            {
-                "messageId": f"m{number}",
-                "receiptHandle": f"handle-{number}",
-                "body": body,
-                "attributes": {"ApproximateReceiveCount": "1"},
-                "eventSource": "aws:sqs",
-                "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:braze",
-                "awsRegion": "eu-central-1",
-            }
-            for number, body in enumerate(bodies)
-        ]
-    }
 
 
 def received(queue_url: str) -> dict[str, object]:

@@ -1,4 +1,3 @@
-import gzip
 import tempfile
 from pathlib import Path
 
@@ -6,6 +5,7 @@ import pytest
 from chispa import assert_df_equality
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from input_files import write_pairs
 
 from connectors.contract.local_storage import LocalStorage
 from glue_jobs import mapping as room
@@ -40,14 +40,14 @@ def test_f15_a_mapping_without_a_column_is_an_error_that_names_file_and_column(s
 def test_a_part_of_the_mapping_that_is_empty_is_passed_over_packed_or_not(spark, tmp_path):
     mapping(tmp_path, "a.csv", "USER_ID,ITEM_ID\nann,105\n")
     mapping(tmp_path, "b.csv", "")
-    pairs(tmp_path, f"{FOLDER}c.csv.gz", "")
+    write_pairs(tmp_path, f"{FOLDER}c.csv.gz", "")
     found = read_mapping(spark, LocalStorage(tmp_path)).select("userId", "itemId", "text").collect()
     assert list(map(tuple, found)) == [("ann", "105", None)]
 
 
 def test_pairs_of_which_every_file_is_empty_are_no_input(spark, tmp_path):
     for name in ("a.csv.gz", "b.csv.gz"):
-        pairs(tmp_path, f"{FOLDER}{name}", "")
+        write_pairs(tmp_path, f"{FOLDER}{name}", "")
     storage, said = (
         LocalStorage(tmp_path),
         r"a\.csv\.gz is empty, and no other file there has a line; put USER_ID",
@@ -63,14 +63,8 @@ def test_a_missing_mapping_is_no_input(spark, tmp_path):
         read_mapping(spark, LocalStorage(tmp_path))
 
 
-def pairs(folder, key, text):
-    path = folder / key
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress(text.encode()) if key.endswith(".gz") else text.encode())
-
-
 def test_f15_exclusions_are_read_by_the_names_of_their_columns_and_have_no_rank(spark, tmp_path):
-    pairs(tmp_path, "a.csv", "ITEM_ID,RANK,USER_ID\n105,first,ann\n00105,,bob\n,1,cid\n")
+    write_pairs(tmp_path, "a.csv", "ITEM_ID,RANK,USER_ID\n105,first,ann\n00105,,bob\n,1,cid\n")
     storage = LocalStorage(tmp_path)
     rows = read_exclusions(spark, storage, list(storage.list())).select("userId", "itemId", "rank", "text")
     expected = [("ann", "105", None, None), ("bob", "00105", None, None), (None, None, None, ",1,cid")]
@@ -100,7 +94,7 @@ def test_a_mapping_whose_line_ends_are_mixed_names_whom_it_names(spark, tmp_path
 
 
 def test_exclusions_whose_rows_end_otherwise_than_their_header_exclude(spark, tmp_path):
-    pairs(tmp_path, "a.csv", "USER_ID,ITEM_ID\nann,105\r\n")
+    write_pairs(tmp_path, "a.csv", "USER_ID,ITEM_ID\nann,105\r\n")
     storage = LocalStorage(tmp_path)
     (row,) = read_exclusions(spark, storage, list(storage.list())).collect()
     assert (row.userId, row.itemId, row.text) == ("ann", "105", None)

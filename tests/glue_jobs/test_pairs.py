@@ -5,18 +5,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from input_files import write_pairs
 
 from connectors.contract.local_storage import LocalStorage
 from connectors.contract.s3_storage import S3Storage
 from glue_jobs.errors import ConfigError, InputError, NoInputError
 from glue_jobs.mapping import read_mapping
 from glue_jobs.pairs import _quickly_read, _row, _slowly_read, _Where, find_exclusions, header_of, pairs_of, rows_of
-
-
-def pairs(folder, key, text):
-    path = folder / key
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress(text.encode()) if key.endswith(".gz") else text.encode())
 
 
 @pytest.mark.parametrize(
@@ -31,7 +26,7 @@ def pairs(folder, key, text):
 )
 def test_exclusions_are_found_in_a_folder_or_are_one_file(tmp_path, address, found):
     for key in ("input/bought/a.csv", "input/bought/b/c.csv.gz", "input/bought/_hidden.csv", "top.csv"):
-        pairs(tmp_path, key, "USER_ID,ITEM_ID\n")
+        write_pairs(tmp_path, key, "USER_ID,ITEM_ID\n")
     for job, named in ((tmp_path, address), (tmp_path / "elsewhere", str(tmp_path / address))):
         storage, files = find_exclusions(named, LocalStorage(job))
         assert [file.key for file in files] == found
@@ -62,9 +57,9 @@ def test_f02_a_packed_file_of_exclusions_by_a_plain_name_is_refused(tmp_path):
 
 
 def test_the_neighbours_of_an_exclusions_file_are_not_judged(tmp_path):
-    pairs(tmp_path, "data/bought.csv", "USER_ID,ITEM_ID\n")
+    write_pairs(tmp_path, "data/bought.csv", "USER_ID,ITEM_ID\n")
     for neighbour in ("data/old/2025_bought.csv", "data/old/bought.csv", "data/2025_bought.csv"):
-        pairs(tmp_path, neighbour, "")
+        write_pairs(tmp_path, neighbour, "")
         (tmp_path / neighbour).write_bytes(gzip.compress(b"USER_ID,ITEM_ID\n"))
     _, files = find_exclusions("data/bought.csv", LocalStorage(tmp_path))
     assert [file.key for file in files] == ["bought.csv"]
@@ -90,7 +85,7 @@ AWKWARD = (
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
 def test_one_row_after_the_other_says_what_spark_says(spark, tmp_path, ending):
     key = "input/user_item_mapping/a.csv"
-    pairs(tmp_path, key, "\ufeff" + AWKWARD.replace("\n", ending))
+    write_pairs(tmp_path, key, "\ufeff" + AWKWARD.replace("\n", ending))
     storage = LocalStorage(tmp_path)
     by_spark = read_mapping(spark, storage).where("userId is not null").select("userId", "itemId", "rank").collect()
     ours = [found[:3] for found in pairs_of(storage, key, ranked=True)]
@@ -99,12 +94,12 @@ def test_one_row_after_the_other_says_what_spark_says(spark, tmp_path, ending):
 
 
 def test_a_row_knows_the_line_it_ends_on(tmp_path):
-    pairs(tmp_path, "a.csv", AWKWARD)
+    write_pairs(tmp_path, "a.csv", AWKWARD)
     assert [found.line for found in pairs_of(LocalStorage(tmp_path), "a.csv", ranked=True)][:2] == [3, 4]
 
 
 def test_where_rank_means_nothing_it_is_not_read(tmp_path):
-    pairs(tmp_path, "a.csv", AWKWARD)
+    write_pairs(tmp_path, "a.csv", AWKWARD)
     assert {found.rank for found in pairs_of(LocalStorage(tmp_path), "a.csv", ranked=False)} == {None}
 
 
@@ -119,26 +114,28 @@ def test_where_rank_means_nothing_it_is_not_read(tmp_path):
     ids=["ends in CR", "one long name", "many names", "a quote is open"],
 )
 def test_a_first_line_that_is_no_header_is_refused_by_name_with_the_fix(tmp_path, text):
-    pairs(tmp_path, "a.csv", text)
+    write_pairs(tmp_path, "a.csv", text)
     with pytest.raises(InputError, match=r"a\.csv: its header cannot be read; write one line of less than 128 KB"):
         header_of(LocalStorage(tmp_path), "a.csv")
 
 
 @pytest.mark.parametrize("header", ["USER_ID,ITEM_ID\r\n", '"USER_ID","ITEM_ID"\r\n', "USER_ID,ITEM_ID"])
 def test_a_header_is_known_whatever_its_line_ends_in(tmp_path, header):
-    pairs(tmp_path, "a.csv", header)
+    write_pairs(tmp_path, "a.csv", header)
     assert header_of(LocalStorage(tmp_path), "a.csv") == ("USER_ID", "ITEM_ID")
 
 
 @pytest.mark.parametrize(("key", "text"), [("a.csv.gz", ""), ("a.csv.gz", "\ufeff"), ("a.csv", "\ufeff")])
 def test_a_file_without_a_first_line_has_no_columns_and_no_rows(tmp_path, key, text):
-    pairs(tmp_path, key, text)
+    write_pairs(tmp_path, key, text)
     storage = LocalStorage(tmp_path)
     assert (header_of(storage, key), list(rows_of(storage, key, ranked=True))) == ((), [])
 
 
 def test_what_comes_behind_a_row_that_is_no_csv_is_read(tmp_path):
-    pairs(tmp_path, "a.csv", 'USER_ID,ITEM_ID\nann,"1"05\nbob,1\r06\n' + "c" * 200_000 + ',107\ndan,108\neve,"109')
+    write_pairs(
+        tmp_path, "a.csv", 'USER_ID,ITEM_ID\nann,"1"05\nbob,1\r06\n' + "c" * 200_000 + ',107\ndan,108\neve,"109'
+    )
     (columns,) = rows_of(LocalStorage(tmp_path), "a.csv", ranked=True)
     users, _, _, texts, lines = columns
     assert users == (None, None, None, "dan", None) and lines == (2, 3, 4, 5, 6)
@@ -148,7 +145,7 @@ def test_what_comes_behind_a_row_that_is_no_csv_is_read(tmp_path):
 @pytest.mark.parametrize("stray", [{3}, {3, 40}, {3, 40, 41, 299}, set(range(2, 300))])
 def test_a_quote_that_stands_there_by_mistake_breaks_its_own_row_and_no_other(tmp_path, stray):
     rows = [('"' if line in stray else "") + f"u{line},105\n" for line in range(2, 300)]
-    pairs(tmp_path, "a.csv", "USER_ID,ITEM_ID\n" + "".join(rows))
+    write_pairs(tmp_path, "a.csv", "USER_ID,ITEM_ID\n" + "".join(rows))
     found = [
         row for columns in rows_of(LocalStorage(tmp_path), "a.csv", ranked=True) for row in zip(*columns, strict=True)
     ]
@@ -159,7 +156,7 @@ def test_a_quote_that_stands_there_by_mistake_breaks_its_own_row_and_no_other(tm
 
 
 def test_of_a_row_that_is_no_csv_no_other_line_becomes_an_id(tmp_path):
-    pairs(tmp_path, "a.csv", 'USER_ID,ITEM_ID\n"an\nn"x,105\nbob,106\n"cid",107\n')
+    write_pairs(tmp_path, "a.csv", 'USER_ID,ITEM_ID\n"an\nn"x,105\nbob,106\n"cid",107\n')
     assert [pair.user_id for pair in pairs_of(LocalStorage(tmp_path), "a.csv", ranked=True)] == ["bob", "cid"]
 
 

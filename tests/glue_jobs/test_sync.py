@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from input_files import for_user
 
 from cli import local_spark
 from connectors import registry
@@ -48,12 +49,6 @@ ITEMS = [
 
 def related(item, *items):
     return {"input": {"itemId": item}, "output": {"recommendedItems": list(items)}}
-
-
-def for_user(user, *items):
-    scores = [1 / (rank + 1) for rank in range(len(items))]
-    output = {"recommendedItems": list(items), "scores": scores}
-    return {"input": {"userId": user}, "output": output, "error": None}
 
 
 def ids(record):
