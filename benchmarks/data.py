@@ -42,16 +42,16 @@ def write_for_you(folder: Path, size: Size, *, seed: int = SEED, day: int = 1) -
     return job
 
 
-def write_similar(folder: Path, size: Size, *, seed: int = SEED, is_shared: bool = False) -> Path:
+def write_similar(folder: Path, size: Size, *, is_shared: bool = False) -> Path:
     """A related_items job: a list for each item, and one mapping row a user. Gives the job folder.
 
     Args:
         is_shared: Whether one item is that of every SHARED_BY-th user.
     """
     job = folder / SIMILAR
-    _write_settings(job, size.items, seed)
-    _write(job / batch_file(1), _lines("itemId", size.items, size.items, seed, 1))
-    _write(job / MAPPING, _mapping_rows(size, seed, is_shared=is_shared))
+    _write_settings(job, size.items, SEED)
+    _write(job / batch_file(1), _lines("itemId", size.items, size.items, SEED, 1))
+    _write(job / MAPPING, _mapping_rows(size, is_shared=is_shared))
     return job
 
 
@@ -119,11 +119,11 @@ def _lists(count: int, items: int, seed: int, start: int, day: int) -> NDArray[n
     return lists
 
 
-def _mapping_rows(size: Size, seed: int, *, is_shared: bool) -> Iterator[str]:
+def _mapping_rows(size: Size, *, is_shared: bool) -> Iterator[str]:
     yield "USER_ID,ITEM_ID"
     for start in range(0, size.users, _CHUNK):
         count = min(_CHUNK, size.users - start)
-        looked_at = np.random.default_rng([seed, 5, start]).integers(1, size.items, count)
+        looked_at = np.random.default_rng([SEED, 5, start]).integers(1, size.items, count)
         if is_shared:
             looked_at[::SHARED_BY] = 0
         for place, item in enumerate(looked_at.tolist()):

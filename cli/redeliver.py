@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from cli.embedded import NOT_OURS, Clock, Delivery, deliver_lines
+from cli.embedded import NOT_OURS, Delivery, deliver_lines
 from cli.fate import FATE_NAMES
 from cli.run import CONCURRENCY, UsageError
 from connectors.base import Connector
@@ -118,8 +118,6 @@ def send_again(
     connector: Connector,
     send: Send,
     report: Callable[[str], None],
-    *,
-    clock: Clock | None = None,
 ) -> tuple[Counter[str], list[str]]:
     """Send the lines again.
 
@@ -133,9 +131,7 @@ def send_again(
         if ranges and not delivery.trouble:
             count = sum(last - first + 1 for first, last in ranges)
             report(f"{again.manifest.connector}: sending {count} line(s) of {file.key.rpartition('/')[2]} again")
-            deliver_lines(
-                storage, again.key, file, ranges, connector, send, delivery, concurrency=CONCURRENCY, clock=clock
-            )
+            deliver_lines(storage, again.key, file, ranges, connector, send, delivery, concurrency=CONCURRENCY)
     counts = _fates(read_ledger(storage, again.manifest), again.lines)
     counts["requests"] = delivery.requests
     return counts, delivery.trouble

@@ -105,7 +105,7 @@ def _of_connector(storage: Storage, connector: str, last: RunRecord | None) -> S
     try:
         pointer = state.read_pointer(storage, connector).pointer
         if pointer is not None:
-            _add_committed(found, storage, pointer)
+            _add_committed(found, pointer)
         manifest = state.read_manifest(storage, pointer.manifest) if pointer else None
         found.ending = _ending(storage, connector, last) if last else ""
     except StateError as error:
@@ -125,7 +125,7 @@ def _ending(storage: Storage, connector: str, last: RunRecord) -> str:
     return ending(storage, mine)
 
 
-def _add_committed(found: Status, storage: Storage, pointer: Pointer) -> None:
+def _add_committed(found: Status, pointer: Pointer) -> None:
     found.version, found.run_id = pointer.version, pointer.run_id
     found.since, found.users = layout.time_of_run(pointer.run_id), pointer.rows
 

@@ -19,27 +19,26 @@ from glue_jobs.story import Story, counted
 class Stages:
     """Passes on what a run says, and knows how long each of its stages took."""
 
-    def __init__(self, report: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
-        self._report, self._clock = report, clock
-        self._began_s = clock()
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report, self._began_s = report, time.monotonic()
         self._said: list[tuple[str, float]] = []
 
     def __call__(self, text: str) -> None:
         """A stage begins; a warning is none."""
         if not text.startswith("warning: "):
-            self._said.append((text, self._clock()))
+            self._said.append((text, time.monotonic()))
         self._report(text)
 
     def taken(self) -> list[Stage]:
         """Each stage so far, with its seconds."""
-        ends = [at_s for _, at_s in [*self._said, ("", self._clock())]][1:]
+        ends = [at_s for _, at_s in [*self._said, ("", time.monotonic())]][1:]
         return [
             Stage(name=name, seconds=round(end - at_s, 2)) for (name, at_s), end in zip(self._said, ends, strict=True)
         ]
 
     def seconds(self) -> float:
         """How long all of it took so far."""
-        return self._clock() - self._began_s
+        return time.monotonic() - self._began_s
 
 
 def connector_record(
@@ -112,7 +111,7 @@ def run_record(
 
 
 def of_nothing(
-    folder: JobFolder, run_id: str, now: datetime, stages: Stages, error: SyncError, token: str = ""
+    folder: JobFolder, run_id: str, now: datetime, stages: Stages, error: SyncError, token: str
 ) -> RunRecord:
     """The record of a run that found nothing to run on."""
     how = {"exit_code": error.exit_code, "reason": _code(error), "message": str(error), "token": token}

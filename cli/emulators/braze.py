@@ -24,7 +24,7 @@ class BrazeEmulator(Emulator):
         endpoint: The address to call, without a trailing slash.
     """
 
-    def __init__(self, api_key: str, port: int = 0, faults: FaultPlan | None = None) -> None:
+    def __init__(self, api_key: str, faults: FaultPlan | None = None) -> None:
         self.account = BrazeAccount(api_key)
         manners = Manners(
             path=PATH,
@@ -34,7 +34,7 @@ class BrazeEmulator(Emulator):
             unknown=_said(Answer(404, {"message": "Invalid URL"})),
             unmeasured=_said(Answer(411, {"message": "Length Required"})),
         )
-        super().__init__(manners, port, faults)
+        super().__init__(manners, faults)
         self.endpoint = self.origin
 
 

@@ -57,8 +57,8 @@ class Emulator:
         origin: Scheme, host and port, without a trailing slash.
     """
 
-    def __init__(self, manners: Manners, port: int, faults: FaultPlan | None) -> None:
-        self._server = _Server(manners, port, faults or FaultPlan())
+    def __init__(self, manners: Manners, faults: FaultPlan | None) -> None:
+        self._server = _Server(manners, faults or FaultPlan())
         self._thread = Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self.origin = f"http://{HOST}:{self._server.server_port}"
 
@@ -75,10 +75,10 @@ class Emulator:
 class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
-    def __init__(self, manners: Manners, port: int, faults: FaultPlan) -> None:
+    def __init__(self, manners: Manners, faults: FaultPlan) -> None:
         self.manners, self.faults = manners, faults
         self._connections: set[socket.socket] = set()
-        super().__init__((HOST, port), _Handler)
+        super().__init__((HOST, 0), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._connections.add(request)

@@ -99,12 +99,12 @@ class WebhookEmulator(Emulator):
         endpoint: The address to call.
     """
 
-    def __init__(self, secret: str, port: int = 0, faults: FaultPlan | None = None) -> None:
+    def __init__(self, secret: str, faults: FaultPlan | None = None) -> None:
         self.receiver = WebhookReceiver(secret)
         manners = Manners(
             path=PATH,
             take=lambda headers, body: Said(self.receiver.receive(headers, body, time.time())),
             throttled=Said(429, headers={"Retry-After": "1"}),
         )
-        super().__init__(manners, port, faults)
+        super().__init__(manners, faults)
         self.endpoint = self.origin + PATH
