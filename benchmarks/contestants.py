@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks import measure
 from benchmarks.measure import Cost
+from connectors.contract import layout
 from connectors.contract.manifest import Pointer, RunManifest
 
 # The same for every program on Spark.
@@ -41,7 +42,7 @@ def ours(job: Path, work: Path) -> Attempt:
     copy = work.joinpath(*job.parts[-3:])
     shutil.copytree(job, copy, copy_function=os.link)
     cost = measure.run(measure.python("cli.main", "run", copy), environ=ENVIRON, log=work / "log")
-    pointer = Pointer.model_validate_json((copy / "output/braze/state/_current.json").read_bytes())
+    pointer = Pointer.model_validate_json((copy / layout.pointer("braze")).read_bytes())
     manifest = RunManifest.model_validate_json((copy / pointer.manifest).read_bytes())
     state = sum(file.size_bytes for file in pointer.snapshot)
     return Attempt(cost, [copy / file.key for file in manifest.files], state)

@@ -25,7 +25,7 @@ _PYTHONS = ((3, 11), (3, 13))
 # Source: Spark 3.5.6 and 4.1.1, Overview, "Downloading", read 2026-11-21.
 _JAVAS: Mapping[int, tuple[int, ...]] = {3: (8, 11, 17), 4: (17, 21)}
 _JAVA_VERSION = re.compile(r'version "(?:1\.)?(\d+)[^"]*"')
-_TRIED = "runs/_doctor"
+_TRIED = f"{layout.RUNS}_doctor"
 _JAVA_TIMEOUT_S = 30
 # What template.yaml gives a connector's queue: see docs/explanation/delivery.md.
 _QUEUE_DELAY_S, _VISIBILITY_S, _RECEIVES = 30, 1860, 100

@@ -76,7 +76,7 @@ class Delivery:
 
 def published(storage: Storage, connector: str) -> list[Published]:
     """A connector's published runs, oldest first."""
-    keys = [entry.key for entry in storage.list(f"output/{connector}/")]
+    keys = [entry.key for entry in storage.list(f"{layout.OUTPUT}{connector}/")]
     runs = [
         (key, read_document(storage, key, RunManifest))
         for key in keys

@@ -204,7 +204,7 @@ def deliver_job(
 
 def connectors_of(folder: JobFolder) -> list[str]:
     """The connectors that have output in a job folder."""
-    return sorted(open_storage(folder.root).folders("output/"))
+    return sorted(open_storage(folder.root).folders(layout.OUTPUT))
 
 
 def destination_of(name: str, environ: Mapping[str, str]) -> Connector:

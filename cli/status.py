@@ -94,7 +94,7 @@ def read_status(storage: Storage) -> list[Status]:
     """Every connector that has anything in a job folder, by name."""
     records = [read_record(storage, layout.run_record(run_id)) for run_id in run_ids(storage)[:1]]
     last = records[0] if records else None
-    names = {name for place in ("output/", "held/") for name in storage.folders(place)}
+    names = {name for place in (layout.OUTPUT, layout.HELD) for name in storage.folders(place)}
     names |= {one.connector for one in last.connectors} if last else set()
     return [_of_connector(storage, name, last) for name in sorted(names)]
 
@@ -136,5 +136,5 @@ def _add_delivery(found: Status, storage: Storage, manifest: RunManifest) -> Non
         found.fates = Counter({FATE_NAMES[fate]: count for fate, count in counts.items()})
         found.is_handed_over = bool(manifest.files) and storage.root.startswith("s3://")
     found.resting, found.parts = manifest.counts.get(Verdict.RESTING, 0), len(manifest.files)
-    markers = (entry.key for entry in storage.list(f"enqueued/{manifest.connector}/run={manifest.run_id}/"))
+    markers = (entry.key for entry in storage.list(layout.enqueued_folder(manifest.connector, manifest.run_id)))
     found.enqueued = sum(at_once(lambda key: read_document(storage, key, Marker).done, markers))

@@ -186,7 +186,7 @@ def _proposal(
     _check_usable(this, counts, written.why_broken)
     unmatched = unmatched_items(rows) if counts["mappingRowsUnmatched"] else 0
     counts = {**counts, "mappingItemsUnmatched": unmatched, **items.counts}
-    key = f"{layout.snapshot(connector, tell.version, run.run_id)}/items.parquet"
+    key = layout.items(connector, tell.version, run.run_id)
     known = None if items.is_shelved else write_items(run.storage, key, items.catalogue.pieces)
     kept = Kept(known, types_to_keep(_types_before(this, committed), items.types), parts)
     return propose(run, connector, committed, tell, files=files, counts=counts, kept=kept), written.story

@@ -259,7 +259,7 @@ class _Task:
     def __init__(self, plan: WritePlan, catalogue: Catalogue, name: str):
         self._plan, self._teller = plan, Teller(plan.tell, catalogue)
         self._told, self._clears, self._withheld = (
-            _Files(plan, catalogue, f"{name}{kind}") for kind in ("", "-clear", "-withheld")
+            _Files(plan, catalogue, f"{name}{kind}") for kind in ("", layout.CLEARS, layout.WITHHELD)
         )
         lines = f"{plan.connector}-{name}.jsonl"
         self._errors = LinesWriter(plan.storage, f"{layout.errors(plan.run_id)}/{lines}")

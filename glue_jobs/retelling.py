@@ -32,10 +32,6 @@ from glue_jobs.state import Committed
 from glue_jobs.tables import ITEMS_ARROW, USER_ARROW, users_of
 from glue_jobs.tell import Teller, Telling, TellPlan
 
-_ITEMS = "items.parquet"
-# Files of a snapshot folder that hold the same users twice: cleared, and as they were where no clear was sent.
-_CLEARS, _WITHHELD = "-clear.parquet", "-withheld.parquet"
-
 
 class UnknownStateError(Exception):
     """What stood before or after a run is not there any more, or does not say one thing."""
@@ -94,18 +90,17 @@ def manifest_of(storage: Storage, connector: str, version: int) -> RunManifest:
     Raises:
         UnknownStateError: It is not there.
     """
-    keys = {layout.manifest(connector, run_id) for run_id in _runs_of(storage, connector, version)}
-    found = [one for key in sorted(keys) if (one := state.read_manifest(storage, key)) and one.version == version]
+    keys = [layout.manifest(connector, run_id) for run_id in _runs_of(storage, connector, version)]
+    found = [one for key in keys if (one := state.read_manifest(storage, key)) and one.version == version]
     if len(found) != 1:
         raise UnknownStateError(f"what version {version} told is not known any more: its manifest is not there")
     return found[0]
 
 
-def _runs_of(storage: Storage, connector: str, version: int) -> set[str]:
-    """The runs that left a snapshot of a version: one of them committed it."""
-    folder = layout.pointer(connector).rpartition("/")[0] + "/"
-    names = (entry.key.removeprefix(folder).partition("/")[0] for entry in storage.list(folder))
-    return {name.partition("-")[2] for name in names if name.partition("-")[0] == str(version)}
+def _runs_of(storage: Storage, connector: str, version: int) -> list[str]:
+    """The runs that left a snapshot of a version, in order: one of them committed it."""
+    folders = storage.folders(layout.state_folder(connector))
+    return [name.removeprefix(f"{version}-") for name in folders if name.startswith(f"{version}-")]
 
 
 def _pointer_of(manifest: RunManifest) -> Pointer:
@@ -165,12 +160,12 @@ def _table(storage: Storage, key: str, **named: Any) -> pa.Table:
 
 def _snapshot(storage: Storage, manifest: RunManifest) -> list[str]:
     """The files of a run's snapshot. Those of attempts that lost say the same as those that won."""
-    folder = f"{layout.snapshot(manifest.connector, manifest.version, manifest.run_id)}/"
-    other = _CLEARS if manifest.counts.get("clearsWithheld") else _WITHHELD
-    keys = [entry.key for entry in storage.list(folder)]
+    its = manifest.connector, manifest.version, manifest.run_id
+    other = layout.CLEARS if manifest.counts.get("clearsWithheld") else layout.WITHHELD
+    keys = [entry.key for entry in storage.list(f"{layout.snapshot(*its)}/")]
     if not keys and manifest.counts.get("users"):
         raise UnknownStateError(f"the snapshot of version {manifest.version} is not there any more")
-    return [key for key in keys if not key.endswith((other, f"/{_ITEMS}"))]
+    return [key for key in keys if key != layout.items(*its) and not key.endswith(f"{other}.parquet")]
 
 
 def retell(
@@ -210,7 +205,7 @@ def _known_items(run: JobRun, connector: str, pointer: Pointer | None) -> dict[s
     """The items as the run before knew them; None when it kept none, or they do not count."""
     if pointer is None or run.is_full:
         return None
-    key = f"{layout.snapshot(connector, pointer.version, pointer.run_id)}/{_ITEMS}"
+    key = layout.items(connector, pointer.version, pointer.run_id)
     try:
         table = pq.read_table(io.BytesIO(run.storage.get(key).data), schema=ITEMS_ARROW)
     except NotFoundError:

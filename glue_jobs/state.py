@@ -117,9 +117,8 @@ def _wrong_with(storage: Storage, file: PartFile) -> str:
 
 def _newest_version(storage: Storage, connector: str) -> int:
     """The highest version that left a snapshot folder, so that versions go on counting up."""
-    folder = layout.pointer(connector).rpartition("/")[0] + "/"
-    names = (entry.key.removeprefix(folder).partition("-")[0] for entry in storage.list(folder))
-    return max((int(name) for name in names if name.isdecimal()), default=0)
+    versions = (name.partition("-")[0] for name in storage.folders(layout.state_folder(connector)))
+    return max((int(version) for version in versions if version.isdecimal()), default=0)
 
 
 def read_known_items(storage: Storage, committed: Committed) -> dict[str, bytes] | None:

@@ -12,6 +12,7 @@ from cli import show
 from cli.console import Output, Voice
 from cli.options import ConnectorOption, Folder, NoColorOption, OutputOption, QuietOption, RunOption, YesOption, command
 from cli.run import UsageError, any_folder
+from connectors.contract import layout
 from connectors.contract.held import Held, newest_held
 from connectors.contract.storage import Storage, open_storage
 from glue_jobs.errors import SyncError
@@ -119,7 +120,7 @@ def _waiting(storage: Storage, connector: str | None, run_id: str | None) -> lis
     """
     from glue_jobs.errors import OutOfDateError
 
-    names = [connector] if connector else list(storage.folders("held/"))
+    names = [connector] if connector else list(storage.folders(layout.HELD))
     found = [held for name in names if (held := newest_held(storage, name))]
     if not found:
         raise OutOfDateError(f"no run of {storage.root} is held{f' for {connector}' if connector else ''}")

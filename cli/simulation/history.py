@@ -172,7 +172,7 @@ class _History:
         tasks = [[row for row in rows if _task_of(row) == task] for task in range(_TASKS)]
         reports = [write_users(task, plan, catalogue, name=f"{n:05d}-0") for n, task in enumerate(tasks)]
         files, counts = together(reports).settled()
-        key = f"{layout.snapshot('braze', tell.version, run_id)}/items.parquet"
+        key = layout.items("braze", tell.version, run_id)
         items = write_items(self._storage, key, catalogue.pieces)
         told = propose(run, "braze", committed, tell, files=files, counts=counts, kept=Kept(items))
         manifest = told.manifest.model_copy(update={"records_per_request": _RECORDS_A_MESSAGE})

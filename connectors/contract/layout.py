@@ -17,8 +17,13 @@ from urllib.parse import unquote
 CONFIG = "config.json"
 MAPPING = "input/user_item_mapping/"
 METADATA = "input/item_metadata/"
-ALIAS_KEY = "runs/_alias.key"
+OUTPUT = "output/"
+HELD = "held/"
+RUNS = "runs/"
 STARTED = "started/"
+ALIAS_KEY = f"{RUNS}_alias.key"
+# What names of files end in that hold users to be cleared: once they are, and as they were, for where no clear is sent.
+CLEARS, WITHHELD = "-clear", "-withheld"
 JOB_TYPES = ("related_items", "user_personalization")
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -151,7 +156,7 @@ def partition(run_id: str) -> str:
 
 def output(connector: str, run_id: str) -> str:
     """The folder of one run's parts and manifest, without a trailing slash."""
-    return f"output/{connector}/{partition(run_id)}"
+    return f"{OUTPUT}{connector}/{partition(run_id)}"
 
 
 def part(connector: str, run_id: str, name: str) -> str:
@@ -183,14 +188,24 @@ def split_manifest_uri(uri: str) -> tuple[JobFolder, str]:
     return JobFolder.parse(root), key
 
 
+def state_folder(connector: str) -> str:
+    """The folder of a connector's pointer and snapshots, with a trailing slash."""
+    return f"{OUTPUT}{connector}/state/"
+
+
 def pointer(connector: str) -> str:
     """The pointer to the committed snapshot: swapping it is the commit."""
-    return f"output/{connector}/state/_current.json"
+    return f"{state_folder(connector)}_current.json"
 
 
 def snapshot(connector: str, version: int, run_id: str) -> str:
     """The folder of one snapshot, without a trailing slash."""
-    return f"output/{connector}/state/{version}-{run_id}"
+    return f"{state_folder(connector)}{version}-{run_id}"
+
+
+def items(connector: str, version: int, run_id: str) -> str:
+    """The items as a run knew them, beside its snapshot's users."""
+    return f"{snapshot(connector, version, run_id)}/items.parquet"
 
 
 def receipts(connector: str, run_id: str) -> str:
@@ -198,9 +213,14 @@ def receipts(connector: str, run_id: str) -> str:
     return f"receipts/{connector}/run={run_id}/"
 
 
+def enqueued_folder(connector: str, run_id: str) -> str:
+    """The folder of one run's markers, with a trailing slash."""
+    return f"enqueued/{connector}/run={run_id}/"
+
+
 def enqueued(connector: str, run_id: str, part_key: str) -> str:
     """Enqueue's marker of one part: how far it came, or that it is done."""
-    return f"enqueued/{connector}/run={run_id}/{part_key.rpartition('/')[2]}.json"
+    return f"{enqueued_folder(connector, run_id)}{part_key.rpartition('/')[2]}.json"
 
 
 def started(batch: str) -> str:
@@ -215,7 +235,7 @@ def health(connector: str) -> str:
 
 def held_folder(connector: str) -> str:
     """The folder of a connector's commits that wait for a yes, with a trailing slash."""
-    return f"held/{connector}/"
+    return f"{HELD}{connector}/"
 
 
 def held(connector: str, run_id: str) -> str:
@@ -225,22 +245,22 @@ def held(connector: str, run_id: str) -> str:
 
 def run_record(run_id: str) -> str:
     """What a run did and found."""
-    return f"runs/{run_id}/run.json"
+    return f"{RUNS}{run_id}/run.json"
 
 
 def plan_record(run_id: str) -> str:
     """What a run would do."""
-    return f"runs/{run_id}/plan.json"
+    return f"{RUNS}{run_id}/plan.json"
 
 
 def only_users(token: str) -> str:
     """The ids that a trial is for. The token begins with its time, so that what is too old is known by its name."""
-    return f"runs/_only_users/{token}.txt"
+    return f"{RUNS}_only_users/{token}.txt"
 
 
 def report(run_id: str) -> str:
     """The page about a run."""
-    return f"runs/{run_id}/report.html"
+    return f"{RUNS}{run_id}/report.html"
 
 
 def errors(run_id: str) -> str:

@@ -150,5 +150,5 @@ def read_record(storage: Storage, key: str) -> RunRecord | None:
 def run_ids(storage: Storage, *, is_plan: bool = False) -> list[str]:
     """The runs that left a record, or the plans, newest first."""
     name = "plan.json" if is_plan else "run.json"
-    keys = (entry.key.split("/") for entry in storage.list("runs/"))
+    keys = (entry.key.split("/") for entry in storage.list(layout.RUNS))
     return sorted((parts[1] for parts in keys if parts[2:] == [name] and layout.is_run_id(parts[1])), reverse=True)
