@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 
 from connectors.base import ChangePolicy
-from connectors.contract.records import ITEM_ID, SCORE
+from connectors.contract.records import ITEM_ID
 from glue_jobs.item_table import HASH_BYTES, KEPT_READY, Item, ItemTable, Listing
 
 _OF_NULL = bytes(HASH_BYTES)
@@ -240,35 +240,12 @@ def _names(fields: tuple[str, ...]) -> list[bytes]:
     return [b",%b:" % to_json(name) for name in fields]
 
 
-def types_of(metadata: Mapping[str, Any], fields: Sequence[str]) -> str:
-    """One letter a field: s(tring), n(umber), b(oolean), a(rray), o(bject), 0 for null, - when it is not there."""
-    return "".join(_letter(metadata[name]) if name in metadata else "-" for name in fields)
-
-
-def finite(value: Any) -> tuple[Any, int]:
-    """A value JSON can hold, and how many numbers in it had to become null: JSON has no infinity."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None, 1
-    if isinstance(value, list):
-        pairs = [finite(element) for element in value]
-        return [element for element, _ in pairs], sum(count for _, count in pairs)
-    if isinstance(value, dict):
-        found = {name: finite(element) for name, element in value.items()}
-        return {name: pair[0] for name, pair in found.items()}, sum(pair[1] for pair in found.values())
-    return value, 0
-
-
 def to_json(data: Any) -> bytes:
     """Compact JSON in UTF-8. Half a surrogate pair is no text and becomes a question mark."""
     try:
         return orjson.dumps(data)
     except orjson.JSONEncodeError:  # half a surrogate pair, or a long integer
         return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-
-
-def metadata_fields(item_fields: Iterable[str], *, scored: bool) -> list[str]:
-    """The fields that come from item metadata: all that items carry, but for the score."""
-    return [name for name in item_fields if not (scored and name == SCORE)]
 
 
 def _entry(item_id: str, hashes: bytes) -> bytes:
@@ -282,8 +259,3 @@ def _value_hash(value: bytes) -> bytes:
 
 def _packed(score: float | None) -> bytes:
     return struct.pack(">d", math.nan if score is None else score)
-
-
-def _letter(value: Any) -> str:
-    names = {str: "s", bool: "b", int: "n", float: "n", list: "a", dict: "o"}
-    return names.get(type(value), "0")

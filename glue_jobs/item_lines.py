@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from connectors.contract.records import SCORE
 from glue_jobs.config import JobConfig
-from glue_jobs.decorate import Catalogue, Piece, finite, item_piece, metadata_fields, types_of
+from glue_jobs.decorate import Catalogue, Piece, item_piece
 from glue_jobs.item_filter import ItemFilter, parse
 from glue_jobs.lines import LineError, decoded_object, id_of
 
@@ -65,7 +67,8 @@ def wanted_by(config: JobConfig, connector: str) -> Wanted:
     """What a connector's records ask."""
     lists, item_fields = config.recommendations, config.connectors[connector].item_fields()
     only = parse(lists.item_filter) if lists.item_filter else None
-    fields = metadata_fields(item_fields, scored=lists.include_scores)
+    # Of all that items carry, the score alone does not come from metadata.
+    fields = [name for name in item_fields if not (lists.include_scores and name == SCORE)]
     return Wanted(fields, only, lists.include_scores, tuple(_counting(config)))
 
 
@@ -81,7 +84,7 @@ class ItemLine(NamedTuple):
     """One line of item metadata, cut to what is asked of it.
 
     Attributes:
-        types: Those of the wanted fields, as `decorate.types_of` writes them.
+        types: Those of the wanted fields, as `types_of` writes them.
         not_finite: Numbers that had to become null.
     """
 
@@ -107,3 +110,26 @@ def parse_item(line: bytes, wanted: Wanted) -> ItemLine | None:
     found, not_finite = finite({name: data[name] for name in fields if name in data})
     piece = item_piece(found, wanted.listed, fits=wanted.fits(item_id, found))
     return ItemLine(item_id, piece, types_of(found, fields), not_finite)
+
+
+def types_of(metadata: Mapping[str, Any], fields: Sequence[str]) -> str:
+    """One letter a field: s(tring), n(umber), b(oolean), a(rray), o(bject), 0 for null, - when it is not there."""
+    return "".join(_letter(metadata[name]) if name in metadata else "-" for name in fields)
+
+
+def _letter(value: Any) -> str:
+    names = {str: "s", bool: "b", int: "n", float: "n", list: "a", dict: "o"}
+    return names.get(type(value), "0")
+
+
+def finite(value: Any) -> tuple[Any, int]:
+    """A value JSON can hold, and how many numbers in it had to become null: JSON has no infinity."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None, 1
+    if isinstance(value, list):
+        pairs = [finite(element) for element in value]
+        return [element for element, _ in pairs], sum(count for _, count in pairs)
+    if isinstance(value, dict):
+        found = {name: finite(element) for name, element in value.items()}
+        return {name: pair[0] for name, pair in found.items()}, sum(pair[1] for pair in found.values())
+    return value, 0

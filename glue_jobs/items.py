@@ -62,7 +62,7 @@ class Items:
 
     Attributes:
         counts: metadataLinesBroken, metadataDuplicates, metadataNotFinite, itemsWithMetadata.
-        types: Field → the JSON types its values have, as letters of `decorate.types_of`.
+        types: Field → the JSON types its values have, as letters of `item_lines.types_of`.
         is_shelved: Whether the catalogue is too large to travel.
         broken: Lines that cannot be read, the first thousand.
     """

@@ -1,5 +1,4 @@
 import json
-import math
 import pickle
 
 import pytest
@@ -13,11 +12,9 @@ from glue_jobs.decorate import (
     changed_fields,
     clear_line,
     fingerprint,
-    finite,
     holdout_fingerprint,
     holdout_line,
     item_piece,
-    types_of,
     upsert_line,
 )
 
@@ -140,25 +137,6 @@ def test_a_set_has_no_order_and_the_first_k_no_rest():
 def test_the_changed_fields_are_those_whose_values_differ_at_some_rank(before, after, items, changed):
     now = catalogue(**items)
     assert changed_fields(FIELDS, before, BOTH.hashes, after, now.hashes) == changed
-
-
-def test_types_are_a_letter_a_field():
-    item = {"a": "x", "b": 1, "c": 1.5, "d": True, "e": [], "f": {}, "g": None}
-    assert types_of(item, list("abcdefgh")) == "snnbao0-"
-
-
-@pytest.mark.parametrize(
-    ("value", "kept", "count"),
-    [
-        (math.inf, None, 1),
-        (math.nan, None, 1),
-        ([1, math.inf, {"x": -math.inf}], [1, None, {"x": None}], 2),
-        (1.5, 1.5, 0),
-        ("NaN", "NaN", 0),
-    ],
-)
-def test_numbers_that_json_cannot_hold_become_null_and_are_counted(value, kept, count):
-    assert finite(value) == (kept, count)
 
 
 def test_a_catalogue_travels_without_what_it_made_ready_and_makes_the_same_again():
