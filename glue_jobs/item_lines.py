@@ -14,6 +14,8 @@ from glue_jobs.decorate import Catalogue, Piece, item_piece
 from glue_jobs.item_filter import ItemFilter, parse
 from glue_jobs.lines import LineError, decoded_object, id_of
 
+ENDINGS = (".json", ".json.gz")
+
 
 @dataclass(frozen=True)
 class Wanted:

@@ -27,7 +27,7 @@ from connectors.contract import layout
 from connectors.contract.storage import Entry, Storage
 from glue_jobs.decorate import Catalogue, Piece
 from glue_jobs.errors import ConfigError, InputError
-from glue_jobs.item_lines import ItemLine, Wanted, parse_item
+from glue_jobs.item_lines import ENDINGS, ItemLine, Wanted, parse_item
 from glue_jobs.lines import (
     MAX_LINE_BYTES,
     LineError,
@@ -86,7 +86,7 @@ def read_items(storage: Storage, wanted: Wanted, *, shelf_from_bytes: int, carry
     """
     if not wanted.asking:
         return Items(wanted.catalogue({}), _figures(_Tally(wanted), 0))
-    files = readable_files(storage, layout.METADATA, (".json", ".json.gz"))
+    files = readable_files(storage, layout.METADATA, ENDINGS)
     if not files:
         asked = "; ".join(
             f"{setting} asks for {', '.join(fields) or 'ids'}" for setting, fields in wanted.asking.items()

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from connectors.contract import layout
+from connectors.contract import batches, layout
 from connectors.contract.run_record import RunRecord
 from connectors.contract.storage import Storage, open_storage
+from glue_jobs import item_lines, pairs
 from glue_jobs.batch_lines import BatchLine, parse_batch_line
 from glue_jobs.decorate import Piece
 from glue_jobs.inputs import changed_since
 from glue_jobs.item_lines import ItemLine, Wanted, parse_item
 from glue_jobs.lines import LineError, counting_files, place_of, unpacked
 from glue_jobs.meeting import Meeting
-from glue_jobs.pairs import ENDINGS, Pair, pairs_of
-
-_BATCH, _ITEMS = (".out", ".out.gz"), (".json", ".json.gz")
+from glue_jobs.pairs import Pair, pairs_of
 
 
 @dataclass(frozen=True)
@@ -110,10 +109,10 @@ def files_of(record: RunRecord, storage: Storage) -> RunFiles:
         if not (one.root == storage.root and one.key.startswith(folders))
     ]
     return RunFiles(
-        _in_order((file for file in others if file.key.endswith(_BATCH)), same),
-        _in_order(_listed(storage, layout.MAPPING, ENDINGS), same),
-        _in_order(_listed(storage, layout.METADATA, _ITEMS), same),
-        _in_order((file for file in others if file.key.endswith(ENDINGS)), same),
+        _in_order((file for file in others if file.key.endswith(batches.ENDINGS)), same),
+        _in_order(_listed(storage, layout.MAPPING, pairs.ENDINGS), same),
+        _in_order(_listed(storage, layout.METADATA, item_lines.ENDINGS), same),
+        _in_order((file for file in others if file.key.endswith(pairs.ENDINGS)), same),
         changed,
     )
 

@@ -13,6 +13,8 @@ from datetime import datetime
 
 from connectors.contract.storage import Entry, is_hidden_input
 
+ENDINGS = (".out", ".out.gz")
+
 # Source: "Maintaining Personalized Experiences with Machine Learning" v1.4.5: a job's folder is
 # batch_<solution>_<UTC time>; its README leaves the first word out.
 _JOB = re.compile(r"(?:batch_)?.+_(\d{4}(?:_\d{2}){5})")
@@ -63,7 +65,7 @@ def _finished(entries: Iterable[Entry]) -> Mapping[str, Sequence[Entry]]:
     finished: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         folder, _, name = entry.key.rpartition("/")
-        if name.endswith((".out", ".out.gz")) and not is_hidden_input(entry.key):
+        if name.endswith(ENDINGS) and not is_hidden_input(entry.key):
             finished[folder].append(entry)
     return finished
 
