@@ -192,10 +192,9 @@ class _Progress:
     def __init__(self, storage: Storage, key: str) -> None:
         self._storage, self._key = storage, key
         self._batches = 0
-        try:
+        self.marker, self._tag = Marker(), None
+        with suppress(NotFoundError):
             self.marker, self._tag = read_tagged(storage, key, Marker)
-        except NotFoundError:
-            self.marker, self._tag = Marker(), ""
 
     def claim(self, now: datetime) -> None:
         """Have the part for ourselves.
@@ -226,10 +225,7 @@ class _Progress:
     def _move(self, marker: Marker) -> None:
         data = marker.to_json().encode()
         try:
-            if self._tag:
-                self._tag = self._storage.put(self._key, data, if_match=self._tag)
-            else:
-                self._tag = self._storage.put(self._key, data, if_absent=True)
+            self._tag = self._storage.put(self._key, data, if_absent=self._tag is None, if_match=self._tag)
         except ConflictError as error:
             raise self._is_taken() from error
         self.marker = marker

@@ -199,12 +199,9 @@ def commit(storage: Storage, connector: str, committed: Committed, pointer: Poin
     Raises:
         ConflictError: Another run committed since `committed` was read.
     """
-    data = pointer.to_json().encode()
+    key, data, tag = layout.pointer(connector), pointer.to_json().encode(), committed.tag
     try:
-        if committed.tag is None:
-            storage.put(layout.pointer(connector), data, if_absent=True)
-        else:
-            storage.put(layout.pointer(connector), data, if_match=committed.tag)
+        storage.put(key, data, if_absent=tag is None, if_match=tag)
     except stores.ConflictError as error:
         raise ConflictError(
             f"another run of {storage.root} committed for {connector} while this one ran; "
