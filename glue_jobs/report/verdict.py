@@ -10,6 +10,7 @@ from connectors.contract.held import GuardReading
 from connectors.contract.receipts import Fate
 from connectors.contract.run_record import ConnectorRecord
 from connectors.contract.tally import Tally
+from glue_jobs.guards import breached
 from glue_jobs.report import words
 from glue_jobs.report.facts import Facts, Standing
 
@@ -77,11 +78,6 @@ def of_connector(part: ConnectorRecord, facts: Facts) -> Verdict:
     return Verdict("committed", f"Committed: {what}", list(_withheld(part)))
 
 
-def breached(part: ConnectorRecord) -> list[GuardReading]:
-    """The guards that hold a part."""
-    return [reading for reading in part.guards if reading.is_breached]
-
-
 def against(reading: GuardReading) -> str:
     """A guard's number against its limit, in words."""
     limit = words.limit(reading.name, reading.limit)
@@ -91,7 +87,7 @@ def against(reading: GuardReading) -> str:
 
 def _held(part: ConnectorRecord, standing: Standing, folder: str) -> Verdict:
     """A part that a guard held: it waits, was approved since, or waits no more."""
-    guards = breached(part)
+    guards = breached(part.guards)
     why = _why(guards[0]) if guards else part.reason
     more = [f"Also by {_why(one)}." for one in guards[1:]]
     if standing.tally:
@@ -109,7 +105,7 @@ def _held(part: ConnectorRecord, standing: Standing, folder: str) -> Verdict:
 
 
 def _planned(part: ConnectorRecord) -> Verdict:
-    guards = breached(part)
+    guards = breached(part.guards)
     more = [f"It would be held by {_why(one)}." for one in guards]
     sentence = f"Planned only: {_update(part, 'would get')}."
     return Verdict("planned", sentence, [*more, *_withheld(part)], is_alarm=bool(guards))
