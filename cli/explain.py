@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,7 +37,7 @@ from cli.explanation import (
     Told,
 )
 from cli.fate import FATE_NAMES, Sent, fate_of
-from cli.records import check_run_id
+from cli.records import record_of
 from cli.run import UsageError
 from connectors.contract import layout
 from connectors.contract.aliases import alias, alias_key
@@ -46,7 +45,7 @@ from connectors.contract.held import newest_held
 from connectors.contract.layout import JobFolder
 from connectors.contract.manifest import RunManifest
 from connectors.contract.receipts import Fate
-from connectors.contract.run_record import ConnectorRecord, RunRecord, read_record, run_ids
+from connectors.contract.run_record import ConnectorRecord, RunRecord
 from connectors.contract.storage import Storage, StorageError, open_storage
 from glue_jobs import lookup, retelling, state
 from glue_jobs.config import JobConfig, load_config
@@ -103,7 +102,7 @@ def explain(folder: JobFolder, user: str, run_id: str | None = None, *, show_ids
         InputError: An input file is damaged.
     """
     storage = open_storage(folder.root)
-    record = _record(storage, run_id)
+    record = record_of(storage, run_id)
     files = lookup.files_of(record, storage)
     key = alias_key(storage)
     user_id = _user_of_alias(folder, storage, record, files, key, user) if _ALIAS.fullmatch(user) else user
@@ -124,22 +123,6 @@ def explain(folder: JobFolder, user: str, run_id: str | None = None, *, show_ids
         answers=[_answer(one, question) for one in found.answers],
         connectors=[_story(question, one, found) for one in record.connectors],
     )
-
-
-def _record(storage: Storage, run_id: str | None) -> RunRecord:
-    """The record of a run.
-
-    Raises:
-        UsageError: There is none, or no run can be called that.
-    """
-    if run_id:
-        check_run_id(run_id)
-    ids = [run_id] if run_id else run_ids(storage)[:1]
-    record = read_record(storage, layout.run_record(ids[0])) if ids else None
-    if record is None:
-        what = f"run {run_id} left no record" if run_id else "no run has left a record"
-        raise UsageError(f"{what} in {storage.root}; see: recsync runs {shlex.quote(storage.root)}")
-    return record
 
 
 def _user_of_alias(

@@ -15,32 +15,26 @@ from connectors.contract.storage import Storage
 _APART = timedelta(minutes=1)
 
 
-def record_of(storage: Storage, run_id: str | None) -> RunRecord:
-    """The record of a run or a plan; without a name that of the newest run.
+def record_of(storage: Storage, run_id: str | None, *, or_plan: bool = False) -> RunRecord:
+    """The record of a run; without a name that of the newest one.
+
+    Args:
+        or_plan: Whether the name may also be that of a plan.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is none, or no run can be called that.
         StorageError: It is damaged.
     """
     if run_id is None and not (run_id := next(iter(run_ids(storage)), None)):
         raise UsageError(f"{storage.root} has not run yet; run it first: recsync run {shlex.quote(storage.root)}")
-    check_run_id(run_id)
-    for key in (layout.run_record(run_id), layout.plan_record(run_id)):
-        if record := read_record(storage, key):
-            return record
-    raise UsageError(f"{storage.root} has no run {run_id}; see: recsync runs {shlex.quote(storage.root)}")
-
-
-def check_run_id(run_id: str) -> None:
-    """Refuse what no run can be called before it becomes a part of a key.
-
-    Raises:
-        UsageError: It is no run's name.
-    """
     try:
-        layout.time_of_run(run_id)
+        layout.time_of_run(run_id)  # before it becomes a part of a key
     except LayoutError as error:
         raise UsageError(str(error)) from error
+    for key_of in (layout.run_record, layout.plan_record) if or_plan else (layout.run_record,):
+        if record := read_record(storage, key_of(run_id)):
+            return record
+    raise UsageError(f"{storage.root} has no run {run_id}; see: recsync runs {shlex.quote(storage.root)}")
 
 
 def started_with(

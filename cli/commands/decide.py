@@ -124,7 +124,7 @@ def _waiting(storage: Storage, connector: str | None, run_id: str | None) -> lis
     found = [held for name in names if (held := newest_held(storage, name))]
     if not found:
         raise OutOfDateError(f"no run of {storage.root} is held{f' for {connector}' if connector else ''}")
-    if run_id and run_id not in {held.run_id for held in found}:
+    if run_id is not None and run_id not in {held.run_id for held in found}:
         raise OutOfDateError(f"run {run_id} is not held; run {found[0].run_id} is")
     return [held for held in found if run_id in (None, held.run_id)]
 

@@ -53,7 +53,7 @@ def report(
     if link and not job.is_on_s3:
         raise UsageError(f"--link is for folders on S3; {job.root} is on this machine, see it with --open")
     storage = open_storage(job.root)
-    record = record_of(storage, run)
+    record = record_of(storage, run, or_plan=True)
     address = f"{storage.root}/{file_report(storage, record, datetime.now(UTC))}"
     linked = link_to(address) if link else None
     voice.say(linked or address)

@@ -137,10 +137,11 @@ def test_what_cannot_be_published_of_one_connector_keeps_no_other_from_being_pub
 
 
 @pytest.mark.parametrize("command", ["approve", "discard"])
-def test_another_run_than_the_one_that_is_held_exits_4(recsync, job, folder, command):
+@pytest.mark.parametrize("name", [RUN, ""])
+def test_another_run_than_the_one_that_is_held_exits_4(recsync, job, folder, command, name):
     held(job)
-    code, _, err = recsync(command, "--yes", "--run", RUN, folder)
-    assert (code, err) == (4, f"error: run {RUN} is not held; run {NEXT} is\n")
+    code, _, err = recsync(command, "--yes", "--run", name, folder)
+    assert (code, err) == (4, f"error: run {name} is not held; run {NEXT} is\n")
 
 
 def test_discard_forgets_what_is_held(recsync, job, folder):

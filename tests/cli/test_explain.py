@@ -232,7 +232,7 @@ def test_an_alias_finds_its_user_and_the_answer_never_names_him_unasked(shop):
 
 
 def test_a_run_that_is_not_there_is_named(shop, tmp_path):
-    with pytest.raises(UsageError, match="run 20260101T000000Z-abcdef left no record"):
+    with pytest.raises(UsageError, match="has no run 20260101T000000Z-abcdef"):
         explain(shop.folder, "una", "20260101T000000Z-abcdef")
 
 

@@ -1,4 +1,4 @@
-"""The records of a job folder: by the token of whoever started the run."""
+"""The records of a job folder: by the run's name, or by the token of whoever started it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cli.records import started_with
+from cli.records import record_of, started_with
+from cli.run import UsageError
 from connectors.contract import layout
 from connectors.contract.local_storage import LocalStorage
 from connectors.contract.run_record import RunRecord, run_ids, write_record
@@ -33,6 +34,23 @@ def ran(storage, at, token, *, is_plan=False):
 def found(storage, whose="mine", *, is_plan=False, until=AT + 10 * MINUTE):
     record = started_with(storage, whose, is_plan=is_plan, since=AT, until=until)
     return record.run_id if record else None
+
+
+def test_without_a_name_the_newest_run_is_meant_and_a_plan_only_where_it_may_be(storage):
+    with pytest.raises(UsageError, match="has not run yet"):
+        record_of(storage, None)
+    ran(storage, AT, "")
+    newest, plan = ran(storage, AT + MINUTE, ""), ran(storage, AT + 2 * MINUTE, "", is_plan=True)
+    assert record_of(storage, None).run_id == record_of(storage, newest).run_id == newest
+    assert record_of(storage, plan, or_plan=True).run_id == plan
+    with pytest.raises(UsageError, match=f"has no run {plan}"):
+        record_of(storage, plan)
+
+
+def test_an_empty_name_is_not_the_newest_run(storage):
+    ran(storage, AT, "")
+    with pytest.raises(UsageError, match="run id '' should look like"):
+        record_of(storage, "")
 
 
 def test_of_runs_at_the_same_time_the_token_says_which_is_meant(storage):
