@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from cli.descriptions import Described
+from cli.descriptions import DIALECT, Described
 from connectors import registry
 from connectors.base import OptionsModel
 from glue_jobs.config import ConfigFile
@@ -36,7 +36,7 @@ def config_schema(connectors: Iterable[str]) -> dict[str, Any]:
         "additionalProperties": {"type": "object"},
     }
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": DIALECT,
         **root,
         "title": "config.json of a recsync job",
         "description": "The settings of a job. A file without version is read as one of 2022.",

@@ -5,16 +5,27 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _ATTRIBUTES = "Attributes:\n"
 _ENTRY = re.compile(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
 
 _JSON = {"None": "null", "True": "true", "False": "false"}
 _VALUE = re.compile(rf"\b({'|'.join(_JSON)})\b")
+
+
+def schema_of(model: type[BaseModel], mode: Literal["validation", "serialization"] = "serialization") -> dict[str, Any]:
+    """The schema of what a model writes, or of what it reads.
+
+    Raises:
+        KeyError: A docstring describes an attribute that the model does not have.
+    """
+    return model.model_json_schema(by_alias=True, mode=mode, schema_generator=Described)
 
 
 class Described(GenerateJsonSchema):

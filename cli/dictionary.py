@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel
 
-from cli.run_schema import schema_of
+from cli.descriptions import schema_of
 from connectors.contract.health import Health
 from connectors.contract.held import Held
 from connectors.contract.manifest import Message, Pointer, RunManifest

@@ -9,12 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from cli.config_schema import config_schema
+from cli.descriptions import DIALECT, schema_of
 from cli.dictionary import PAGE, dictionary
-from cli.run_schema import run_schema
 from connectors import registry
+from connectors.contract.run_record import RunRecord
 from connectors.contract.wire import FORMAT_VERSION
 
 FOLDER = Path(__file__).parents[1] / "schemas"
+
+
+def run_schema() -> dict[str, Any]:
+    """The schema of a run.json, and of a plan.json: both have one form."""
+    return {"$schema": DIALECT, **schema_of(RunRecord), "title": "run.json of a recsync run"}
+
+
 # File name → what makes its content.
 SCHEMAS: Mapping[str, Callable[[], Mapping[str, Any]]] = {
     "config.v1.json": lambda: config_schema(registry.OURS),

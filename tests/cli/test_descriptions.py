@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from cli.run_schema import run_schema, schema_of
+from cli.descriptions import schema_of
+from cli.schemas import run_schema
 from connectors.contract import held, run_record
 
 ROOT = Path(__file__).parents[2]
