@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from cli import local_spark
+from cli import aws, local_spark
+from cli.aws import AwsError
 from cli.local_spark import JavaError
 from cli.run import UsageError, destination_of
 from connectors.contract import layout
@@ -158,26 +159,24 @@ def of_connector(name: str, environ: Mapping[str, str]) -> Finding:
 
 def of_secret(secret_id: str) -> Finding:
     """Whether a secret on AWS can be read with the credentials at hand."""
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
+    action = "secretsmanager:GetSecretValue"
     try:
-        found = boto3.client("secretsmanager").get_secret_value(SecretId=secret_id)
-    except (BotoCoreError, ClientError) as error:
-        return Finding("secret", f"{secret_id}: {error}", "mend its name or the right secretsmanager:GetSecretValue")
+        with aws.in_words(action, secret_id):
+            found = aws.client("secretsmanager").get_secret_value(SecretId=secret_id)
+    except AwsError as error:
+        return Finding("secret", f"{secret_id}: {error}", f"mend its name or the right {action}")
     is_text = bool(found.get("SecretString", "").strip())
     return Finding("secret", secret_id, "" if is_text else "store the key in it as plain text")
 
 
 def of_queue(url: str) -> Iterator[Finding]:
     """Whether a connector's queue on SQS keeps what delivery relies on."""
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
+    action = "sqs:GetQueueAttributes"
     try:
-        told = boto3.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-    except (BotoCoreError, ClientError) as error:
-        yield Finding("queue", f"{url}: {error}", "mend its URL or the right sqs:GetQueueAttributes")
+        with aws.in_words(action, url):
+            told = aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    except AwsError as error:
+        yield Finding("queue", f"{url}: {error}", f"mend its URL or the right {action}")
         return
     redrive = json.loads(told.get("RedrivePolicy", "{}"))
     yield _at_least("new messages wait", int(told["DelaySeconds"]), _QUEUE_DELAY_S, "DelaySeconds")
