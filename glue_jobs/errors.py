@@ -3,6 +3,7 @@
 SyncError
 ├── ConfigError      config.json or the arguments are wrong      → 2, mend it
 ├── NoInputError     nothing usable to read                      → 1, look at the batch job
+├── InputError       a file is cut, or not what its name says    → 1, the message names the file
 ├── StateError       the snapshot cannot be used                 → 1, the message names the repair
 ├── UnpublishedError committed, and told to nobody               → 1, run again
 ├── ConflictError    another run of this job committed meanwhile → 4, run again

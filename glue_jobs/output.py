@@ -237,18 +237,17 @@ class _Files:
     """Parts, snapshot rows and story of one kind of users, being written."""
 
     def __init__(self, plan: WritePlan, catalogue: Catalogue, name: str):
-        self._parts = PartWriter(plan.storage, lambda n: layout.part(plan.connector, plan.run_id, f"{name}-{n:03d}"))
+        self.parts = PartWriter(plan.storage, lambda n: layout.part(plan.connector, plan.run_id, f"{name}-{n:03d}"))
         snapshot = layout.snapshot(plan.connector, plan.tell.version, plan.run_id)
         self.rows = SnapshotWriter(plan.storage, f"{snapshot}/{name}.parquet")
-        self.lines = self._parts
         self.narrator = Narrator(plan.alias_key, catalogue.items, plan.parts)
 
     def close(self) -> dict[str, Any]:
-        parts, rows = self._parts.close(), self.rows.close()
+        parts, rows = self.parts.close(), self.rows.close()
         return {
             "parts": [file.model_dump(by_alias=True) for file in parts],
             "snapshot": [file.model_dump(by_alias=True) for file in rows],
-            "digest": self._parts.digest,
+            "digest": self.parts.digest,
             "story": self.narrator.report(),
         }
 
@@ -294,7 +293,7 @@ class _Task:
         files = self._clears if is_clear else self._told
         files.narrator.note(user_id, telling)
         if telling.line is not None:
-            files.lines.write(telling.line)
+            files.parts.write(telling.line)
             self._counts["records"] += 1
         if telling.kept is not None and self._plan.keeps_rows:
             files.rows.write(user_id, telling.kept)

@@ -20,7 +20,7 @@ from connectors.contract.records import user_of
 from connectors.contract.storage import NotFoundError, Storage, at_once
 from connectors.contract.wire import NewerFormatError
 from glue_jobs.errors import ConflictError, StateError
-from glue_jobs.tables import ITEMS_ARROW, REPAIR, USER_ARROW, read_table
+from glue_jobs.tables import ITEMS_ARROW, USER_ARROW, read_table
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def _unconfirmed(storage: Storage, file: PartFile, ledger: Ledger) -> Iterator[t
                     yield user_of(line), fate
     except (NotFoundError, ValueError) as error:
         raise StateError(
-            f"{storage.root}/{file.key} cannot be read, and not all of it was delivered; {REPAIR}"
+            f"{storage.root}/{file.key} cannot be read, and not all of it was delivered; {Pointer.mend}"
         ) from error
 
 

@@ -145,12 +145,12 @@ class Narrator:
 
     def report(self) -> dict[str, Any]:
         """The story as JSON data."""
-        counted = {name: tally.counted() for name, tally in self._tallies.items()}
-        first = counted.pop(_FIRST)
-        counted |= {name: counted[name] + first for name in ("items", "gained")}
-        counters = {name: dict(counter.most_common(self._most)) for name, counter in counted.items()}
+        totals = {name: tally.counted() for name, tally in self._tallies.items()}
+        first = totals.pop(_FIRST)
+        totals |= {name: totals[name] + first for name in ("items", "gained")}
+        counters = {name: dict(total.most_common(self._most)) for name, total in totals.items()}
         drawn = {"told": self._users(self._told), "unchanged": self._users(self._unchanged)}
-        return {**counters, **drawn, "recommendations": counted["items"].total()}
+        return {**counters, **drawn, "recommendations": totals["items"].total()}
 
     @property
     def _most(self) -> int:

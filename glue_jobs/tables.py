@@ -21,8 +21,6 @@ from glue_jobs.errors import StateError
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _ROWS_AT_ONCE = 2_000
 
-REPAIR = Pointer.mend
-
 # One user of the snapshot: what the destination was last told. A null fingerprint: not known.
 USER_ARROW = pa.schema(
     [
@@ -51,12 +49,12 @@ def read_table(storage: Storage, file: PartFile, schema: pa.Schema) -> pa.Table:
     try:
         data = storage.get(file.key).data
     except NotFoundError as error:
-        raise StateError(f"{address} is missing, and the pointer needs it; {REPAIR}") from error
+        raise StateError(f"{address} is missing, and the pointer needs it; {Pointer.mend}") from error
     if hashlib.sha256(data).hexdigest() != file.checksum:
-        raise StateError(f"{address} is damaged: its checksum is not the one that was committed; {REPAIR}")
+        raise StateError(f"{address} is damaged: its checksum is not the one that was committed; {Pointer.mend}")
     table = pq.read_table(io.BytesIO(data), schema=schema)
     if table.num_rows != file.records:
-        raise StateError(f"{address} holds {table.num_rows} rows and should hold {file.records}; {REPAIR}")
+        raise StateError(f"{address} holds {table.num_rows} rows and should hold {file.records}; {Pointer.mend}")
     return table
 
 

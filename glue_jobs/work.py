@@ -65,7 +65,7 @@ def find_work(
     run: JobRun,
     session: Callable[[], SparkSession],
     report: Report,
-    names: bytes,
+    alias_key: bytes,
     *,
     is_plan: bool,
     only_users: Collection[str] | None,
@@ -74,7 +74,7 @@ def find_work(
 
     Args:
         session: Starts Spark; it is not needed for this.
-        names: What users are named by in the run's record.
+        alias_key: What users are named by in the run's record.
 
     Raises:
         ConfigError: The settings name a folder that cannot be one.
@@ -90,4 +90,4 @@ def find_work(
     excluded = find_exclusions(address, run.storage) if address else None
     inputs += objects_of(*excluded) if excluded else ()
     size_bytes = plain_bytes(files) + _LINE_FOR_ROW * plain_bytes(mapping)
-    return Work(run, session, report, batch, files, excluded, inputs, size_bytes, names, is_plan, only_users)
+    return Work(run, session, report, batch, files, excluded, inputs, size_bytes, alias_key, is_plan, only_users)
