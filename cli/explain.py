@@ -224,7 +224,11 @@ class _Evidence:
         at, is_full = self._manifest.created_at, record.is_full
         run = JobRun(question.folder, question.storage, question.config, at, record.run_id, is_full)
         before = retelling.Before(self._was[0], self._told)
-        retold = retelling.retell(run, self._manifest.connector, question.user_id, found, question.files, before)
+        try:
+            retold = retelling.retell(run, self._manifest.connector, question.user_id, found, question.files, before)
+        except UnknownStateError as error:
+            self.notes.append(f"why is not known any more: {error}")
+            return None
         if self._agrees(retold):
             return retold
         self.notes.append(

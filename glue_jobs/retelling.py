@@ -154,7 +154,7 @@ def _table(storage: Storage, key: str, **named: Any) -> pa.Table:
     """A file of a snapshot, or what of it is wanted."""
     try:
         return pq.read_table(io.BytesIO(storage.get(key).data), **named)
-    except (pa.ArrowException, NotFoundError) as error:
+    except (pa.ArrowException, OSError, NotFoundError) as error:
         raise UnknownStateError(f"{storage.root}/{key} is gone or damaged") from error
 
 
@@ -184,6 +184,7 @@ def retell(
 
     Raises:
         StateError: What became of the version before cannot be read.
+        UnknownStateError: The items as the run before knew them cannot.
     """
     wanted = wanted_by(run.config, connector)
     items = {item for one in found.meetings for item in one.item_ids or ()}.union(run.config.recommendations.fallback)
@@ -207,9 +208,11 @@ def _known_items(run: JobRun, connector: str, pointer: Pointer | None) -> dict[s
         return None
     key = layout.items(connector, pointer.version, pointer.run_id)
     try:
-        table = pq.read_table(io.BytesIO(run.storage.get(key).data), schema=ITEMS_ARROW)
-    except NotFoundError:
-        return None
+        table = _table(run.storage, key, schema=ITEMS_ARROW)
+    except UnknownStateError as error:
+        if isinstance(error.__cause__, NotFoundError):
+            return None
+        raise
     return dict(zip(table["itemId"].to_pylist(), table["hashes"].to_pylist(), strict=True))
 
 

@@ -450,6 +450,20 @@ def test_a_user_is_named_by_his_alias_also_where_a_snapshot_is_damaged_and_no_tr
         shop.storage.put(newest, was)
 
 
+@pytest.mark.parametrize("damage", [lambda data: b"damaged", lambda data: data[:8] + bytes(40) + data[48:]])
+def test_where_the_items_of_the_run_before_are_damaged_it_is_said_that_why_is_not_known(shop, tmp_path, damage):
+    path = tmp_path / "etl_jobs/user_personalization/demo"
+    shutil.copytree(shop.folder.root, path)
+    again = Shop(path, shop.spark)
+    for entry in again.storage.list("output/braze/state/"):
+        if entry.key.endswith("/items.parquet"):
+            again.storage.put(entry.key, damage(again.storage.get(entry.key).data))
+    (told,) = explain(again.folder, "pia").connectors
+    assert (told.verdict, told.sent.fate) == (None, "delivered")
+    (note,) = told.notes
+    assert note.startswith("why is not known any more: ") and note.endswith("/items.parquet is gone or damaged")
+
+
 def test_a_run_that_stopped_says_why(mapped, tmp_path):
     path = tmp_path / "etl_jobs/related_items/demo"
     shutil.copytree(mapped.folder.root, path)
