@@ -67,9 +67,10 @@ class LocalStorage:
     def folders(self, prefix: str = "") -> Iterator[str]:
         """See Storage. A folder with nothing in it does not count, as on S3."""
         top = self._path(check_prefix(prefix).rstrip("/")) if prefix else self.folder
-        for path in sorted(top.iterdir()) if top.is_dir() else ():
-            if path.is_dir() and not is_hidden(path.name) and next(self.list(f"{prefix}{path.name}/"), None):
-                yield path.name
+        with _on_disk("listed", top):
+            paths = sorted(top.iterdir()) if top.is_dir() else ()
+            names = [path.name for path in paths if path.is_dir() and not is_hidden(path.name)]
+        yield from (name for name in names if next(self.list(f"{prefix}{name}/"), None))
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """See Storage. First writes use a hard link, swaps a lock beside the file: both are atomic."""

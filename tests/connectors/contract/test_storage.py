@@ -424,6 +424,10 @@ def test_a_file_or_folder_that_may_not_be_read_is_named_and_never_passed_over(lo
         for prefix in ("", "folder/"):
             with pytest.raises(StorageError, match="cannot be listed: Permission denied"):
                 list(local.list(prefix))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", denied)
+        with pytest.raises(StorageError, match="folder cannot be listed: Permission denied"):
+            list(local.folders("folder/"))
     monkeypatch.setattr(Path, "open", lambda path, *more: denied(path) if path.name == "b" else opened(path, *more))
     with pytest.raises(StorageError, match="b cannot be read: Permission denied") as caught:
         local.get("b")
