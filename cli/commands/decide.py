@@ -49,11 +49,11 @@ def approve(
             voice.warn(f"{held.connector}: run {held.run_id} is not published: {error}")
         else:
             voice.stage(f"{held.connector}: published run {held.run_id} as version {held.manifest.version}")
-    if done:
-        voice.data({"approved": [{"connector": one.connector, "run": one.run_id} for one in done]})
+    voice.data({"approved": [{"connector": one.connector, "run": one.run_id} for one in done]})
     if refused:
         raise refused[0]
-    voice.next(work.after_publishing(folder))
+    if done:
+        voice.next(work.after_publishing(folder))
 
 
 @command(
@@ -80,7 +80,8 @@ def discard(
         done.append(approval.discard(storage, held.connector, held.run_id))
         voice.stage(f"{held.connector}: run {held.run_id} is forgotten")
     voice.data({"discarded": [{"connector": one.connector, "run": one.run_id} for one in done]})
-    voice.next(f"recsync run {shlex.quote(folder)}")
+    if done:
+        voice.next(f"recsync run {shlex.quote(folder)}")
 
 
 @command(

@@ -108,12 +108,15 @@ def test_approve_without_a_terminal_needs_a_yes(recsync, job, folder):
     assert state.read_pointer(job.storage, "braze").version == 1
 
 
-@pytest.mark.parametrize("command", ["approve", "discard"])
-def test_a_no_leaves_everything_as_it_was(recsync, job, folder, monkeypatch, command):
+@pytest.mark.parametrize(("command", "done"), [("approve", "approved"), ("discard", "discarded")])
+def test_a_no_leaves_everything_as_it_was_and_names_nothing_to_type_next(
+    recsync, job, folder, monkeypatch, command, done
+):
     was = held(job)
     monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-    assert recsync(command, folder)[0] == 0
+    code, out, err = recsync(command, "--output", "json", folder)
+    assert (code, json.loads(out), "next: " in err) == (0, {done: []}, False)
     assert newest_held(job.storage, "braze") == was
 
 
