@@ -20,7 +20,8 @@ from connectors.contract.storage import Storage
 from glue_jobs import sync
 from glue_jobs.approval import read_plan
 from glue_jobs.arguments import RunArguments, given_in
-from glue_jobs.errors import ConfigError, SyncError
+from glue_jobs.errors import ConfigError
+from glue_jobs.failures import in_our_words
 from glue_jobs.sync import RunResult
 from glue_jobs.trial import users_in
 
@@ -42,9 +43,12 @@ def main(job_type: str, argv: Sequence[str]) -> int:
         folder, asked = job_folder(job_type, argv), RunArguments.of_glue(given_in(argv))
         check_storage(folder)
         result = run_as_asked(folder, asked)
-    except SyncError as error:
-        _LOG.error("%s", error)
-        return error.exit_code
+    except Exception as error:
+        told = in_our_words(error)
+        if told is None:
+            raise
+        _LOG.error("%s", told)
+        return told.exit_code
     for synced in result.synced:
         _LOG.info("%s run %s: %s", synced.connector, synced.run_id, dict(synced.counts))
     for connector, reason in result.stopped.items():
@@ -88,6 +92,7 @@ def run_as_asked(folder: JobFolder, asked: RunArguments) -> RunResult:
 
     Raises:
         SyncError: There is nothing to run on, or the plan or the ids that were asked for are not there.
+        StorageError, NewerFormatError: The plan cannot be read, or the run's record not be written.
     """
     storage = stores.open_storage(folder.root)
     plan = read_plan(storage, asked.plan_id) if asked.plan_id else None

@@ -8,6 +8,7 @@ from connectors.contract.storage import StorageError
 from glue_jobs import glue
 from glue_jobs.arguments import RunArguments
 from glue_jobs.errors import ConfigError
+from glue_jobs.report import filing
 
 FOLDER = "s3://bucket/etl_jobs/related_items/demo"
 
@@ -100,6 +101,34 @@ def test_a_trial_on_glue_tells_whom_the_folder_names_and_commits_nothing(shop):
     record = read_record(storage, layout.run_record(run_ids(storage)[0]))
     assert (record.token, record.connectors[0].outcome, record.connectors[0].counts["records"]) == ("t", "trial", 1)
     assert [key for key in shop.visible() if key.endswith("_current.json")] == []
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"), [("{", "plan.json is damaged"), ('{"formatVersion": 99}', "run it with the newer release")]
+)
+def test_a_plan_that_cannot_be_read_is_named_and_ends_with_1(shop, caplog, plan, said):
+    plan_id = "20261121T040000Z-3f9a2c"
+    shop.write(layout.plan_record(plan_id), plan)
+    assert started(shop, "--RUN_AS_PLANNED", plan_id) == 1
+    assert said in caplog.records[-1].getMessage()
+
+
+def test_a_record_that_cannot_be_written_is_named_and_ends_with_1(shop, caplog, monkeypatch):
+    def refuse(*arguments, **more):
+        raise StorageError("S3 answered AccessDenied to put_object of run.json")
+
+    monkeypatch.setattr(filing, "write_record", refuse)
+    assert started(shop) == 1
+    assert "AccessDenied" in caplog.records[-1].getMessage()
+
+
+def test_a_fault_of_ours_is_seen_whole(shop, monkeypatch):
+    def fail(*arguments, **more):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(glue, "run_as_asked", fail)
+    with pytest.raises(ZeroDivisionError):
+        started(shop)
 
 
 @pytest.mark.parametrize(
