@@ -8,6 +8,7 @@ import typer
 
 from cli.commands import again, begin, decide, explain, look, report, run, start
 from cli.console import Voice
+from cli.exit_codes import FAILED, IMPOSSIBLE, INTERRUPTED
 from cli.local_spark import JavaError
 from cli.options import app
 from cli.run import UsageError
@@ -22,8 +23,6 @@ from glue_jobs.collecting import collect_rarely
 _ORDER = [module.__name__ for module in (begin, run, decide, look, report, explain, again, start)]
 app.registered_commands.sort(key=lambda one: _ORDER.index(one.callback.__module__) if one.callback else 0)
 
-_INTERRUPTED = 130
-
 
 def main() -> None:
     """The command line: errors become one sentence and an exit code."""
@@ -36,14 +35,14 @@ def _exit_code() -> int:
     try:
         code = int(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except (KeyboardInterrupt, typer.Abort):
-        code = _INTERRUPTED
+        code = INTERRUPTED
     except Exception as error:
         told = _code_of(error)
         if told is None:
             raise
         voice.fail(error.format_message() if isinstance(error, typer.BadParameter) else str(error))
         return told
-    if code == _INTERRUPTED:
+    if code == INTERRUPTED:
         voice.fail("interrupted; what was committed stays, the rest is not visible")
     return code
 
@@ -54,8 +53,8 @@ def _code_of(error: Exception) -> int | None:
     if isinstance(exit_code, int):
         return exit_code
     if isinstance(error, (UsageError, LayoutError, ConnectorError, JavaError)):
-        return 2
-    return 1 if isinstance(error, (StorageError, EnqueueError, NewerFormatError)) else None
+        return IMPOSSIBLE
+    return FAILED if isinstance(error, (StorageError, EnqueueError, NewerFormatError)) else None
 
 
 if __name__ == "__main__":

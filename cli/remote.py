@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from cli.aws import AwsError
 from cli.console import Voice
 from cli.embedded import Clock
+from cli.exit_codes import INTERRUPTED
 from cli.glue_job import GlueJob, GlueRun
 from cli.records import started_with
 from cli.run import UsageError
@@ -97,7 +98,7 @@ def start(remote: Remote, asked: RunArguments, users: Sequence[str] = ()) -> str
         return remote.job.start(remote.folder, asked)
     except KeyboardInterrupt as error:
         text = f"interrupted while {remote.job.name} was asked to start; see whether it did: recsync runs"
-        raise StillRunningError(f"{text} {remote.folder.root}", 130) from error
+        raise StillRunningError(f"{text} {remote.folder.root}", INTERRUPTED) from error
 
 
 def result_of(remote: Remote, run_id: str, voice: Voice, *, is_plan: bool, clock: Clock | None = None) -> RunRecord:
@@ -114,7 +115,7 @@ def result_of(remote: Remote, run_id: str, voice: Voice, *, is_plan: bool, clock
         asked = asked_of(run, remote, is_plan=is_plan)
         run = follow(remote.job, run, voice, clock or time)
     except KeyboardInterrupt as error:
-        raise StillRunningError(f"interrupted; run {run_id} goes on, come back to it: {back}", 130) from error
+        raise StillRunningError(f"interrupted; run {run_id} goes on, come back to it: {back}", INTERRUPTED) from error
     except AwsError as error:
         raise StillRunningError(f"{error}; the run is not stopped by that, come back to it: {back}", 1) from error
     seconds = ((run.ended_at or run.started_at) - run.started_at).total_seconds()

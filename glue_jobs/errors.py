@@ -68,5 +68,5 @@ class OutOfDateError(SyncError):
 
 def gravest(exit_codes: Iterable[int]) -> int:
     """The exit code of several ends together; 0 for none."""
-    order = (1, 4, 3, 5, 2)
+    order = (1, 4, 3, 2)
     return min(exit_codes, key=order.index, default=0)

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from cli.console import Output, Voice
+from cli.exit_codes import FAILED, LOST_SOME
 from cli.fate import FATE_NAMES
 from cli.options import Folder, NoColorOption, OutputOption, QuietOption, command
 from cli.redeliver import Again, find, send_again
@@ -19,8 +20,6 @@ from connectors.base import Connector
 from connectors.contract.layout import JobFolder
 from connectors.contract.storage import Storage, open_storage
 from connectors.http import Sender
-
-_WAITING, _LOST_SOME = 1, 5
 
 
 @command(
@@ -62,7 +61,7 @@ def redeliver(
     is_left = untold + sum(one.left for one in found)
     again = ["redeliver", *(["--run", run] if run else [])] if is_left else ["status"]
     voice.next(shlex.join(["recsync", *again, folder]))
-    raise typer.Exit(0 if dry_run else _WAITING if untold else _LOST_SOME if total["rejected"] else 0)
+    raise typer.Exit(0 if dry_run else FAILED if untold else LOST_SOME if total["rejected"] else 0)
 
 
 def _warn_of_repeats(job: JobFolder, again: Again, voice: Voice) -> None:

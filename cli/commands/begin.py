@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.console import Output, Voice
+from cli.exit_codes import FAILED
 from cli.options import NoColorOption, OutputOption, QuietOption, command
 from cli.run import any_folder
 from connectors.contract.storage import open_storage
@@ -73,7 +74,7 @@ def doctor(
     voice.facts("recsync doctor", words)
     voice.data({"findings": [{**vars(one), "ok": one.is_well} for one in found]})
     if not all(one.is_well for one in found):
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)
     voice.next(f"recsync run {shlex.quote(folder)}" if folder else "recsync init my_shop")
 
 

@@ -11,6 +11,7 @@ import typer
 from cli import show
 from cli.console import Output, Voice
 from cli.ending import ending
+from cli.exit_codes import FAILED, LOST_SOME
 from cli.options import Folder, NoColorOption, OutputOption, QuietOption, command
 from cli.run import any_folder
 from cli.status import read_status
@@ -18,8 +19,6 @@ from connectors.contract import layout
 from connectors.contract.run_record import ConnectorRecord, RunRecord, read_record, run_ids
 from connectors.contract.storage import Storage, open_storage
 from glue_jobs.errors import StateError
-
-_LOST_SOME = 5
 
 
 @command(
@@ -42,8 +41,8 @@ def status(
         if command := one.next_command(folder):
             voice.next(command)
     if any(one.trouble for one in found):
-        raise typer.Exit(1)
-    raise typer.Exit(_LOST_SOME if any(one.fates["rejected"] + one.fates["deadLettered"] for one in found) else 0)
+        raise typer.Exit(FAILED)
+    raise typer.Exit(LOST_SOME if any(one.fates["rejected"] + one.fates["deadLettered"] for one in found) else 0)
 
 
 @command(

@@ -13,6 +13,7 @@ import typer
 from cli import embedded, local_spark, remote, show
 from cli import run as work
 from cli.console import Output, Voice
+from cli.exit_codes import CHANGES, FAILED, IMPOSSIBLE, LOST_SOME
 from cli.fate import FATE_NAMES
 from cli.options import (
     AttachOption,
@@ -30,7 +31,6 @@ from connectors.contract.storage import Storage, open_storage
 from glue_jobs.approval import read_plan
 from glue_jobs.arguments import RunArguments
 
-_CHANGES = 6
 _NO_LOCAL_RUN = (
     "a run has no --local: the folder on S3 knows nothing of what a copy commits, and its next run would send that "
     "again; look with: recsync plan --local {folder}, then: recsync run {folder}"
@@ -54,7 +54,7 @@ def validate(
     for mistake in mistakes:
         voice.fail(mistake)
     if mistakes:
-        raise typer.Exit(2)
+        raise typer.Exit(IMPOSSIBLE)
     voice.stage("config.json is right")
     voice.next(f"recsync plan {shlex.quote(folder)}")
 
@@ -99,7 +99,7 @@ def plan(
     if not record.exit_code:
         voice.next(shlex.join(["recsync", "run", *as_planned, *_named(stack), folder]))
     has_changes = any(one.counts.get("records") for one in record.connectors)
-    raise typer.Exit(record.exit_code or (_CHANGES if detailed_exitcode and has_changes else 0))
+    raise typer.Exit(record.exit_code or (CHANGES if detailed_exitcode and has_changes else 0))
 
 
 @command(
@@ -233,7 +233,7 @@ def deliver(
     voice.table("All runs of this folder", ["", "count"], list(figures.items()))
     voice.data(figures)
     voice.next(f"recsync {'deliver' if counts['waiting'] else 'status'} {shlex.quote(folder)}")
-    raise typer.Exit(1 if counts["waiting"] else 5 if any(one.lost for one in deliveries) else 0)
+    raise typer.Exit(FAILED if counts["waiting"] else LOST_SOME if any(one.lost for one in deliveries) else 0)
 
 
 def _ours(storage: Storage, names: Sequence[str], voice: Voice) -> dict[str, list[embedded.Published]]:
