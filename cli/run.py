@@ -202,9 +202,33 @@ def deliver_job(
     return deliveries
 
 
-def connectors_of(folder: JobFolder) -> list[str]:
-    """The connectors that have output in a job folder."""
-    return sorted(open_storage(folder.root).folders(layout.OUTPUT))
+def connectors_of(folder: JobFolder, only: str | None = None) -> list[str]:
+    """The connectors that have output in a job folder, or the one of them that is meant.
+
+    Raises:
+        UsageError: That one has none.
+    """
+    names = sorted(open_storage(folder.root).folders(layout.OUTPUT))
+    if only is None:
+        return names
+    if only not in names:
+        raise UsageError(f"{folder.root} has no output of {only!r}; it has some of {', '.join(names) or 'none'}")
+    return [only]
+
+
+def destinations_of(names: Sequence[str], environ: Mapping[str, str]) -> dict[str, Connector]:
+    """Some connectors, all of them before anything is sent.
+
+    Raises:
+        UsageError: A variable of one is not set.
+        ConfigError: An endpoint is not the destination's.
+    """
+    try:
+        return {name: destination_of(name, environ) for name in names}
+    except UsageError as error:
+        if len(names) == 1:
+            raise
+        raise UsageError(f"{error}; with --connector NAME only that one is delivered to") from error
 
 
 def destination_of(name: str, environ: Mapping[str, str]) -> Connector:

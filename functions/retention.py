@@ -11,8 +11,10 @@ from connectors.contract.documents import find_document
 from connectors.contract.manifest import Pointer
 from connectors.contract.storage import Entry, Storage
 
-_HELD = "held/"
-FOLDERS = ("output/", "receipts/", "enqueued/", "errors/", "quarantine/", "runs/", _HELD, layout.STARTED)
+FOLDERS = (
+    *(layout.OUTPUT, "receipts/", "enqueued/", "errors/", "quarantine/"),
+    *(layout.RUNS, layout.HELD, layout.STARTED),
+)
 # So many are removed at a time, of all folders together, within the function's timeout; the next hour goes on.
 AT_MOST = 5_000
 
@@ -33,9 +35,9 @@ def prune(storage: Storage, before: datetime, *, at_most: int = AT_MOST) -> int:
 
 def needed_runs(storage: Storage) -> set[str]:
     """The runs that the next one reads, and those that wait for a yes."""
-    held = {run for entry in storage.list(_HELD) if (run := layout.run_of_key(entry.key))}
+    held = {run for entry in storage.list(layout.HELD) if (run := layout.run_of_key(entry.key))}
     committed = set()
-    for connector in storage.folders("output/"):
+    for connector in storage.folders(layout.OUTPUT):
         pointer = find_document(storage, layout.pointer(connector), Pointer)
         if pointer is None:
             continue  # nothing was committed for it yet

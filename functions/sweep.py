@@ -85,7 +85,7 @@ def sweep(
 def _heal_publishes(
     storage: Storage, work_queue: Queue, now: datetime, findings: Findings, has_queue: Callable[[str], bool]
 ) -> None:
-    for connector in storage.folders("output/"):
+    for connector in storage.folders(layout.OUTPUT):
         findings.held[connector] += sum(1 for _ in storage.list(layout.held_folder(connector)))
         runs = dict(newest_published(storage, connector))
         late = [key for key, manifest in runs.items() if _is_late(storage, key, manifest, now)]
@@ -164,7 +164,7 @@ def _last_commit(storage: Storage) -> datetime | None:
 
     There nothing is missed: its first run tells everyone, and whoever put it there may still try it out.
     """
-    pointers = (find_document(storage, layout.pointer(name), Pointer) for name in storage.folders("output/"))
+    pointers = (find_document(storage, layout.pointer(name), Pointer) for name in storage.folders(layout.OUTPUT))
     return max((layout.time_of_run(pointer.run_id) for pointer in pointers if pointer), default=None)
 
 

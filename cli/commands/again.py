@@ -13,9 +13,9 @@ import typer
 from cli.console import Output, Voice
 from cli.exit_codes import FAILED, LOST_SOME
 from cli.fate import FATE_NAMES
-from cli.options import Folder, NoColorOption, OutputOption, QuietOption, command
+from cli.options import ConnectorOption, Folder, NoColorOption, OutputOption, QuietOption, command
 from cli.redeliver import Again, find, send_again
-from cli.run import UsageError, any_folder, connectors_of, destination_of
+from cli.run import UsageError, any_folder, connectors_of, destinations_of
 from connectors.base import Connector
 from connectors.contract.layout import JobFolder
 from connectors.contract.storage import Storage, open_storage
@@ -28,6 +28,7 @@ from connectors.http import Sender
 )
 def redeliver(
     folder: Folder,
+    connector: ConnectorOption = None,
     run: Annotated[str | None, typer.Option("--run", help="This run; else the newest that was published.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many lines.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent.")] = False,
@@ -41,13 +42,13 @@ def redeliver(
     """
     voice, job = Voice(output, quiet, no_color), any_folder(folder)
     storage = open_storage(job.root)
-    found = find(storage, connectors_of(job), run, limit)
+    found = find(storage, connectors_of(job, connector), run, limit)
     if not found:
         raise UsageError(f"{job.root} has published nothing yet; run it first: recsync run {shlex.quote(folder)}")
     for one in found:
         _warn_of_repeats(job, one, voice)
     sending = [] if dry_run else [one.manifest.connector for one in found if one.count]
-    to = {name: destination_of(name, os.environ) for name in sending}  # all of them, before anything is sent
+    to = destinations_of(sending, os.environ)
     outcomes = [Counter(one.fates) if dry_run else _sent(storage, one, to, voice) for one in found]
     runs = [_data(one, counts) for one, counts in zip(found, outcomes, strict=True)]
     for one, data in zip(found, runs, strict=True):
@@ -59,7 +60,8 @@ def redeliver(
     total = sum(outcomes, Counter[str]())
     untold = total["waiting"] + total["deadLettered"]  # which both were, before they were sent again
     is_left = untold + sum(one.left for one in found)
-    again = ["redeliver", *(["--run", run] if run else [])] if is_left else ["status"]
+    named = [*(["--connector", connector] if connector else []), *(["--run", run] if run else [])]
+    again = ["redeliver", *named] if is_left else ["status"]
     voice.next(shlex.join(["recsync", *again, folder]))
     raise typer.Exit(0 if dry_run else FAILED if untold else LOST_SOME if total["rejected"] else 0)
 

@@ -17,6 +17,7 @@ from cli.exit_codes import CHANGES, FAILED, IMPOSSIBLE, LOST_SOME
 from cli.fate import FATE_NAMES
 from cli.options import (
     AttachOption,
+    ConnectorOption,
     Folder,
     NoColorOption,
     OutputOption,
@@ -207,7 +208,11 @@ def _named(stack: str | None) -> list[str]:
     "recsync deliver --output json sample/etl_jobs/user_personalization/for_you",
 )
 def deliver(
-    folder: Folder, output: OutputOption = Output.TEXT, quiet: QuietOption = False, no_color: NoColorOption = False
+    folder: Folder,
+    connector: ConnectorOption = None,
+    output: OutputOption = Output.TEXT,
+    quiet: QuietOption = False,
+    no_color: NoColorOption = False,
 ) -> None:
     """Deliver what a job folder has published and no receipt speaks of.
 
@@ -215,14 +220,14 @@ def deliver(
     """
     voice, job = Voice(output, quiet, no_color), work.any_folder(folder)
     work.check_deliverable(job)
-    storage, names = open_storage(job.root), work.connectors_of(job)
+    storage, names = open_storage(job.root), work.connectors_of(job, connector)
     if not names:
         raise work.UsageError(f"{job.root} has published nothing yet; run it first: recsync run {shlex.quote(folder)}")
     ours = _ours(storage, names, voice)
     embedded.supersede_replaced(storage, chain(*ours.values()))
     standing = {name: embedded.as_it_stands(storage, runs) for name, runs in ours.items()}
     owing = [name for name, found in standing.items() if any(one.waiting for one in found)]
-    to = {name: work.destination_of(name, os.environ) for name in owing}  # all of them, before anything is sent
+    to = work.destinations_of(owing, os.environ)
     standing |= {name: work.deliver_job(storage, ours[name], one, voice) for name, one in to.items()}
     deliveries = list(chain(*standing.values()))
     for one in deliveries:

@@ -25,7 +25,8 @@ def publish(folder: Path) -> Callable[..., Published]:
     """Write a run: one part for each list of user ids, then its manifest."""
 
     def write(*parts: list[str], version: int = 1, item_id: str = "106", **fields: Any) -> Published:
-        run = {"version": version, "run_id": f"20261121T04000{version}Z-3f9a2c", "options": {"payloadShape": "ids"}}
+        options = {"payloadShape": "ids"} if fields.get("connector", "braze") == "braze" else {}
+        run = {"version": version, "run_id": f"20261121T04000{version}Z-3f9a2c", "options": options}
         items = [{"itemId": item_id}]
         records = [[{"userId": user, "op": "upsert", "recommendations": items} for user in users] for users in parts]
         return publish_run(LocalStorage(folder), *records, **run, **fields)

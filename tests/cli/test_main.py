@@ -244,6 +244,19 @@ def test_a_newer_run_waits_while_an_older_one_does(recsync, publish, braze, fold
     assert braze.account.profiles["ann"] == {"itemId": ["new"]}
 
 
+def test_one_destination_is_delivered_to_where_the_others_key_is_not_there(recsync, publish, braze, folder):
+    """One that was taken out of config.json still owes something, and must not keep the others from being told."""
+    for connector in ("braze", "webhook"):
+        publish(["ann"], connector=connector)
+    code, _, err = recsync("deliver", folder)
+    assert (code, braze.account.stats.calls) == (2, 0)
+    assert "set WEBHOOK_URL and WEBHOOK_SECRET to deliver to webhook; with --connector NAME only that one" in err
+    assert recsync("deliver", folder, "--connector", "braze")[0] == 0
+    assert braze.account.stats.calls == 1
+    code, _, err = recsync("deliver", folder, "--connector", "hook")
+    assert (code, "has no output of 'hook'; it has some of braze, webhook" in err) == (2, True)
+
+
 def test_runs_are_delivered_oldest_first(recsync, publish, braze, folder):
     publish(["ann", "bob"], version=2, item_id="new")
     publish(["ann"], version=1, item_id="old")

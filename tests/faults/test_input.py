@@ -174,7 +174,7 @@ def test_f11_a_listed_field_that_no_item_has_is_an_error(users):
 
 def test_f12_names_that_differ_in_case_or_hold_dots_are_kept_apart(users):
     fields = ["Name", "name", "a.b", "pos", "userId"]
-    users.config(braze={"itemMetadataFields": fields})
+    users.config(braze={"itemMetadataFields": fields, "payloadShape": "arrays"})
     users.items({"id": "1", "Name": "A", "name": "a", "a.b": 1, "pos": 2, "userId": "u", "a": {"b": 5}})
     first = users.records(users.run())["ann"]["recommendations"][0]
     assert first == {"itemId": "1", "Name": "A", "name": "a", "a.b": 1, "pos": 2, "userId": "u"}
