@@ -45,13 +45,14 @@ from connectors.contract.held import newest_held
 from connectors.contract.layout import JobFolder
 from connectors.contract.manifest import RunManifest
 from connectors.contract.receipts import Fate
-from connectors.contract.run_record import ConnectorRecord, RunRecord
+from connectors.contract.run_record import ConnectorRecord, RunRecord, read_record, run_ids
 from connectors.contract.storage import Storage, StorageError, open_storage
 from glue_jobs import lookup, retelling, state
 from glue_jobs.config import JobConfig, load_config
 from glue_jobs.delta import Told as ToldRow
 from glue_jobs.delta import Verdict
 from glue_jobs.errors import SyncError
+from glue_jobs.inputs import config_mark
 from glue_jobs.lookup import Answer, PairRow, RunFiles, UserInput
 from glue_jobs.proposal import JobRun
 from glue_jobs.retelling import Retold, UnknownStateError
@@ -94,7 +95,7 @@ def explain(folder: JobFolder, user: str, run_id: str | None = None, *, show_ids
 
     Args:
         user: His id, or his alias.
-        run_id: The run; the newest when None.
+        run_id: The run; when None the newest that decided about users, whether or not it told them yet.
         show_ids: Whether the answer may name him by his id.
 
     Raises:
@@ -102,13 +103,12 @@ def explain(folder: JobFolder, user: str, run_id: str | None = None, *, show_ids
         InputError: An input file is damaged.
     """
     storage = open_storage(folder.root)
-    record = record_of(storage, run_id)
+    record = record_of(storage, run_id if run_id is not None else _newest_that_decided(storage))
     files = lookup.files_of(record, storage)
     key = alias_key(storage)
     user_id = _user_of_alias(folder, storage, record, files, key, user) if _ALIAS.fullmatch(user) else user
-    config = None if files.changed or not record.inputs else load_config(storage)
     name = user_id if show_ids else alias(key, user_id)
-    question = _Question(folder, storage, record, files, user_id, name, config)
+    question = _Question(folder, storage, record, files, user_id, name, _settings(storage, record, files))
     found = lookup.look_up(user_id, files, is_mapped=question.is_mapped)
     return Explanation(
         folder=storage.root,
@@ -123,6 +123,22 @@ def explain(folder: JobFolder, user: str, run_id: str | None = None, *, show_ids
         answers=[_answer(one, question) for one in found.answers],
         connectors=[_story(question, one, found) for one in record.connectors],
     )
+
+
+def _newest_that_decided(storage: Storage) -> str | None:
+    """The newest run that left something to tell of: not one that stopped, was a trial, or was dropped."""
+    records = ((run_id, read_record(storage, layout.run_record(run_id))) for run_id in run_ids(storage))
+    return next((run_id for run_id, record in records if record and _has_decided(storage, record)), None)
+
+
+def _has_decided(storage: Storage, record: RunRecord) -> bool:
+    return any(ending(storage, one) in ("committed", "approved", "held") for one in record.connectors)
+
+
+def _settings(storage: Storage, record: RunRecord, files: RunFiles) -> JobConfig | None:
+    """The run's settings; None where they are not what they were, here or in the folder that this one is a copy of."""
+    mark = next((one.mark for one in record.inputs if one.key == layout.CONFIG), None)
+    return None if files.changed or mark != config_mark(storage) else load_config(storage)
 
 
 def _user_of_alias(

@@ -21,7 +21,7 @@ def inputs_of(job: Storage, own: Iterable[Entry], batch: Storage, files: Iterabl
     Raises:
         InputError: The name of one is no text.
     """
-    config = InputObject(root=job.root, key=layout.CONFIG, mark=_config_mark(job))
+    config = InputObject(root=job.root, key=layout.CONFIG, mark=config_mark(job))
     return [config, *objects_of(job, own), *objects_of(batch, files)]
 
 
@@ -56,12 +56,15 @@ def _place(key: str) -> str:
 def _marks(storage: Storage, place: str) -> dict[str, str]:
     """What the objects of a place are now."""
     if place == layout.CONFIG:
-        return {place: _config_mark(storage)}
+        return {place: config_mark(storage)}
     return {entry.key: entry.mark for entry in storage.list(place)}
 
 
-def _config_mark(storage: Storage) -> str:
-    """The tag of config.json: a listing of the whole job folder, with all its output, would say no more."""
+def config_mark(storage: Storage) -> str:
+    """The tag of config.json, empty where there is none.
+
+    A listing of the whole job folder, with all its output, would say no more.
+    """
     try:
         return storage.get(layout.CONFIG).tag
     except NotFoundError:

@@ -21,6 +21,7 @@ from connectors.contract.aliases import alias, alias_key
 from connectors.contract.layout import JobFolder
 from connectors.contract.local_storage import LocalStorage
 from connectors.contract.receipts import Receipt, Rejection, write_receipts
+from connectors.contract.run_record import run_ids
 from glue_jobs import shortlist, state, sync
 from glue_jobs.approval import approve, discard
 from glue_jobs.config import load_config
@@ -434,7 +435,7 @@ def test_a_wipe_that_was_discarded_told_nobody_anything(shop, tmp_path):
     shutil.copytree(shop.folder.root, path)
     again = wiped(Shop(path, shop.spark))
     discard(again.storage, "braze")
-    (told,) = explain(again.folder, "una").connectors
+    (told,) = explain(again.folder, "una", max(run_ids(again.storage))).connectors
     assert (told.outcome, told.verdict) == ("dropped", None)
     assert told.notes == ["nobody was told anything: the run was discarded, or a newer one took its place"]
 
@@ -471,9 +472,20 @@ def test_a_run_that_stopped_says_why(mapped, tmp_path):
     shop.write("config.json", "{")
     with pytest.raises(ConfigError):
         sync.run(lambda: shop.spark, shop.folder, now=NOW + timedelta(days=30), report=lambda text: None)
-    told = explain(shop.folder, "bob")
+    newest = max(run_ids(shop.storage))
+    told = explain(shop.folder, "bob", newest)
     assert ("is not JSON" in told.message, told.connectors) == (True, [])
     assert in_words(told)[0][1][0][0] == "stopped"
+    assert explain(shop.folder, "bob").run_id < newest  # the last one that decided about anybody
+
+
+def test_of_a_copy_with_other_settings_it_is_said_that_why_is_not_known(mapped, tmp_path):
+    path = tmp_path / "etl_jobs/related_items/demo"
+    shutil.copytree(mapped.folder.root, path)
+    copy = Shop(path, mapped.spark)
+    copy.write("config.json", {"version": 1, "batchInferencePath": "input/batch/", "connectors": {"webhook": {}}})
+    (told,) = explain(copy.folder, "bob").connectors
+    assert (told.verdict, told.notes) == (None, ["why is not known any more: what the run read is not what it was"])
 
 
 def test_nobody_is_named_on_a_terminal_unless_it_is_asked_for(mapped, recsync):
