@@ -78,7 +78,7 @@ def _day(path: Path, day: int, connector: BrazeConnector, braze: BrazeEmulator, 
     folder = JobFolder.parse(str(path))
     voice.stage(f"day {day}: {folder.job}")
     before = asdict(braze.account.stats)
-    counts = dict(run_job(folder, voice).synced[0].counts)
+    counts = dict(run_job(folder, voice).record.published[0].counts)
     storage = open_storage(folder.root)
     runs = embedded.published(storage, connector.name)
     counts |= embedded.total(deliver_job(storage, runs, connector, voice)[-1:])

@@ -22,8 +22,8 @@ from connectors.http import Sender
 from glue_jobs.trial import users_in
 
 if TYPE_CHECKING:
+    from glue_jobs.ends import RunResult
     from glue_jobs.proposal import JobRun
-    from glue_jobs.sync import RunResult
 
 CONCURRENCY = 8
 

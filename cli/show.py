@@ -39,7 +39,7 @@ def ended(record: RunRecord, waiting: Sequence[Held], folder: str, voice: Voice)
     Args:
         waiting: What of it is held.
     """
-    for one in _published(record):
+    for one in record.published:
         synced(record.run_id, one, voice)
     for commit in waiting:
         held(commit, folder, voice)
@@ -105,7 +105,7 @@ def stopped(record: RunRecord, voice: Voice) -> None:
 def ended_data(record: RunRecord, waiting: Sequence[Held]) -> dict[str, Any]:
     """A run for a program."""
     return {
-        "runs": [{"runId": record.run_id, **one.model_dump(include=_SYNCED)} for one in _published(record)],
+        "runs": [{"runId": record.run_id, **one.model_dump(include=_SYNCED)} for one in record.published],
         "held": [one.model_dump(by_alias=True, mode="json", include=_HELD) for one in waiting],
         "stopped": {one.connector: one.reason for one in _stopped(record)},
     }
@@ -113,10 +113,6 @@ def ended_data(record: RunRecord, waiting: Sequence[Held]) -> dict[str, Any]:
 
 _SYNCED = {"connector", "version", "counts", "manifest"}
 _HELD = {"connector", "run_id", "guards", "held_at"}
-
-
-def _published(record: RunRecord) -> list[ConnectorRecord]:
-    return [one for one in record.connectors if one.outcome in ("committed", "trial")]
 
 
 def _stopped(record: RunRecord) -> list[ConnectorRecord]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the field's own short name
 
 from connectors.contract import layout
 from connectors.contract.held import GuardReading, Held, hold, let_go, newest_held
-from connectors.contract.run_record import ConnectorRecord
 from connectors.contract.storage import StorageError
 from glue_jobs import output, recording, state
 from glue_jobs.attribute import meet, unmatched_items
 from glue_jobs.decorate import Catalogue
-from glue_jobs.errors import NoInputError, SyncError
+from glue_jobs.ends import End
+from glue_jobs.errors import NoInputError
 from glue_jobs.guards import RunNumbers, breached, read_guards
 from glue_jobs.item_lines import wanted_by
 from glue_jobs.items import SHELF_FROM_BYTES, Items, check_types, read_items, types_to_keep
@@ -28,32 +28,6 @@ from glue_jobs.state import Committed
 from glue_jobs.story import Story
 from glue_jobs.work import Work
 from glue_jobs.writers import LinesWriter, write_items
-
-
-@dataclass(frozen=True)
-class SyncResult:
-    """What a run did for one connector.
-
-    Attributes:
-        counts: The run's figures, by name.
-        manifest: The key of what was published.
-    """
-
-    connector: str
-    run_id: str
-    version: int
-    counts: Mapping[str, int]
-    manifest: str
-
-
-@dataclass(frozen=True)
-class End:
-    """How it ended for one connector: one of the three, and what is kept of it."""
-
-    record: ConnectorRecord
-    synced: SyncResult | None = None
-    held: Held | None = None
-    stopped: SyncError | None = None
 
 
 def sync_connector(this: Work, connector: str, rows: DataFrame) -> End:
@@ -78,7 +52,9 @@ def sync_connector(this: Work, connector: str, rows: DataFrame) -> End:
         return End(record("planned"))
     if breached(readings):
         return End(record("held"), held=_hold(this, proposal, readings))
-    return End(record("committed"), synced=_commit(this, proposal))
+    committed_record = record("committed")
+    _commit(this, proposal)
+    return End(committed_record)
 
 
 def _trial(this: Work, connector: str, rows: DataFrame) -> End:
@@ -104,10 +80,10 @@ def _trial(this: Work, connector: str, rows: DataFrame) -> End:
     proposal = replace(proposal, manifest=proposal.manifest.model_copy(update={"version": version}))
     state.publish(run.storage, proposal.pointer.manifest, proposal.manifest)
     this.report(f"{connector}: a trial, published for {counts['records']} of {asked} user(s); nothing is committed")
-    return End(recording.connector_record(run, proposal, written.story, [], "trial"), synced=_result_of(proposal))
+    return End(recording.connector_record(run, proposal, written.story, [], "trial"))
 
 
-def _commit(this: Work, proposal: Proposal) -> SyncResult:
+def _commit(this: Work, proposal: Proposal) -> None:
     proposal.commit(this.run.storage)
     try:
         let_go(this.run.storage, proposal.connector)
@@ -115,12 +91,6 @@ def _commit(this: Work, proposal: Proposal) -> SyncResult:
         this.report(f"warning: {proposal.connector}: what a guard held before still lies there: {error}")
     manifest, sent = proposal.manifest, proposal.manifest.counts["records"]
     this.report(f"{proposal.connector}: committed and published version {manifest.version}, {sent} record(s) to send")
-    return _result_of(proposal)
-
-
-def _result_of(proposal: Proposal) -> SyncResult:
-    manifest = proposal.manifest
-    return SyncResult(proposal.connector, manifest.run_id, manifest.version, manifest.counts, proposal.pointer.manifest)
 
 
 def _held_before(this: Work, connector: str, committed: Committed) -> Held | None:

@@ -20,9 +20,9 @@ from connectors.contract.storage import Storage
 from glue_jobs import sync
 from glue_jobs.approval import read_plan
 from glue_jobs.arguments import RunArguments, given_in
+from glue_jobs.ends import RunResult
 from glue_jobs.errors import ConfigError
 from glue_jobs.failures import in_our_words
-from glue_jobs.sync import RunResult
 from glue_jobs.trial import users_in
 
 _LOG = logging.getLogger("recsync")
@@ -49,8 +49,8 @@ def main(job_type: str, argv: Sequence[str]) -> int:
             raise
         _LOG.error("%s", told)
         return told.exit_code
-    for synced in result.synced:
-        _LOG.info("%s run %s: %s", synced.connector, synced.run_id, dict(synced.counts))
+    for one in result.record.published:
+        _LOG.info("%s run %s: %s", one.connector, result.record.run_id, dict(one.counts))
     for connector, reason in result.stopped.items():
         _LOG.error("%s: %s", connector, reason)
     return result.exit_code

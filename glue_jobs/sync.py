@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from itertools import chain
 
@@ -11,7 +10,6 @@ from pyspark.sql import DataFrame, SparkSession
 
 from connectors.contract import layout
 from connectors.contract.aliases import alias_key
-from connectors.contract.held import Held
 from connectors.contract.layout import JobFolder
 from connectors.contract.run_record import RunRecord, write_record
 from connectors.contract.storage import Storage, open_storage
@@ -19,9 +17,10 @@ from glue_jobs import inference, recording
 from glue_jobs.approval import check_plan
 from glue_jobs.attribute import items_not_for_users, numbered, users_of_items, users_of_lines
 from glue_jobs.config import load_config
-from glue_jobs.connector_sync import End, SyncResult, sync_connector
+from glue_jobs.connector_sync import sync_connector
 from glue_jobs.dry import DryStorage
-from glue_jobs.errors import InputError, SyncError
+from glue_jobs.ends import End, RunResult, result_of, stopped_of
+from glue_jobs.errors import InputError
 from glue_jobs.failures import CutFileError, SparkError, in_our_words
 from glue_jobs.lines import cut_files, listed
 from glue_jobs.mapping import read_exclusions, read_mapping
@@ -29,28 +28,6 @@ from glue_jobs.proposal import JobRun
 from glue_jobs.recording import Stages
 from glue_jobs.report.filing import keep
 from glue_jobs.work import Report, Work, find_work
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What a run did: each connector commits, waits or stops for itself.
-
-    Attributes:
-        record: The same as it is kept.
-        synced: One result for each connector that committed.
-        held: One for each whose commit waits for a yes.
-        stopped: Connector → why nothing of it is visible.
-    """
-
-    record: RunRecord
-    synced: Sequence[SyncResult] = ()
-    held: Sequence[Held] = ()
-    stopped: Mapping[str, SyncError] = field(default_factory=dict)
-
-    @property
-    def exit_code(self) -> int:
-        """0 when all committed, else that of the gravest end."""
-        return self.record.exit_code
 
 
 def run(
@@ -98,21 +75,12 @@ def run(
         raise told  # noqa: B904 - it is the error itself, or names it as its cause
     record = _record_of(this, ends, stages, token)
     _keep(storage, record, stages, is_plan=is_plan)
-    return RunResult(
-        record,
-        [end.synced for end in ends.values() if end.synced],
-        [end.held for end in ends.values() if end.held],
-        _stopped(ends),
-    )
+    return result_of(record, ends)
 
 
-def _record_of(this: Work, ends: Mapping[str, End], stages: Stages, token: str) -> RunRecord:
-    records, read = [end.record for end in ends.values()], {"batch": this.batch.root, "inputs": this.inputs}
-    return recording.run_record(this.run, records, _stopped(ends), stages, token=token, **read)
-
-
-def _stopped(ends: Mapping[str, End]) -> dict[str, SyncError]:
-    return {connector: end.stopped for connector, end in ends.items() if end.stopped}
+def _record_of(this: Work, ends: Sequence[End], stages: Stages, token: str) -> RunRecord:
+    records, read = [end.record for end in ends], {"batch": this.batch.root, "inputs": this.inputs}
+    return recording.run_record(this.run, records, stopped_of(ends), stages, token=token, **read)
 
 
 def _keep(storage: Storage, record: RunRecord, report: Report, *, is_plan: bool) -> None:
@@ -123,10 +91,10 @@ def _keep(storage: Storage, record: RunRecord, report: Report, *, is_plan: bool)
         keep(storage, record, report)
 
 
-def _ends(this: Work) -> dict[str, End]:
+def _ends(this: Work) -> list[End]:
     """Each connector's part of the run, one after the other; what stops one stops no other."""
     rows, done = _read(this)
-    ends = {connector: _end(this, connector, rows) for connector in this.run.config.connectors}
+    ends = [_end(this, connector, rows) for connector in this.run.config.connectors]
     done()  # not where it is interrupted: Spark can be asked for nothing then
     return ends
 

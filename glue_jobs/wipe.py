@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from connectors.contract import layout
 from connectors.contract.aliases import alias_key
-from connectors.contract.held import WIPE, GuardReading, Held, hold
+from connectors.contract.held import WIPE, GuardReading, hold
 from connectors.contract.manifest import PartFile, Pointer
-from connectors.contract.run_record import ConnectorRecord, RunRecord
 from glue_jobs import recording, state
 from glue_jobs.decorate import clear_line
 from glue_jobs.delta import Verdict, a_clear
+from glue_jobs.ends import End, RunResult, result_of, stopped_of
 from glue_jobs.errors import OutOfDateError, SyncError
 from glue_jobs.proposal import JobRun, Kept, Proposal, propose, tell_plan
 from glue_jobs.recording import Stages
@@ -23,31 +23,7 @@ from glue_jobs.tell import Telling, TellPlan
 from glue_jobs.writers import Files, PartWriter, SnapshotWriter
 
 
-@dataclass(frozen=True)
-class Wiped:
-    """What a wipe prepared.
-
-    Attributes:
-        record: The same as it is kept.
-        held: For each connector a commit that waits for a yes.
-        stopped: Connector → why nothing of it was prepared.
-    """
-
-    record: RunRecord
-    held: Sequence[Held]
-    stopped: Mapping[str, SyncError]
-
-
-@dataclass(frozen=True)
-class _End:
-    """How it ended for one connector: one of the two, and what is kept of it."""
-
-    record: ConnectorRecord
-    held: Held | None = None
-    stopped: SyncError | None = None
-
-
-def wipe(run: JobRun, connectors: Sequence[str], report: Callable[[str], None]) -> Wiped:
+def wipe(run: JobRun, connectors: Sequence[str], report: Callable[[str], None]) -> RunResult:
     """Hold, for each of some connectors, a commit that clears everyone its snapshot knows; `approve` publishes it.
 
     What was prepared is kept as the record of a run, with the page about it.
@@ -58,24 +34,23 @@ def wipe(run: JobRun, connectors: Sequence[str], report: Callable[[str], None]) 
     """
     stages = Stages(report)
     ends = [_end(run, connector, stages) for connector in connectors]
-    held = [end.held for end in ends if end.held]
-    stopped = {end.record.connector: end.stopped for end in ends if end.stopped}
-    if not held:
+    stopped = stopped_of(ends)
+    if len(stopped) == len(ends):
         raise next(iter(stopped.values()))
     record = recording.run_record(run, [end.record for end in ends], stopped, stages)
     keep(run.storage, record, stages)
-    return Wiped(record, held, stopped)
+    return result_of(record, ends)
 
 
-def _end(run: JobRun, connector: str, report: Callable[[str], None]) -> _End:
+def _end(run: JobRun, connector: str, report: Callable[[str], None]) -> End:
     try:
         proposal, story = _proposal(run, connector, report)
     except SyncError as error:
-        return _End(recording.of_stopped(connector, error), stopped=error)
+        return End(recording.of_stopped(connector, error), stopped=error)
     readings = [_reading(proposal)]
     held = proposal.held(readings, inputs=[])
     hold(run.storage, held)
-    return _End(recording.connector_record(run, proposal, story, readings, "held"), held=held)
+    return End(recording.connector_record(run, proposal, story, readings, "held"), held=held)
 
 
 def _proposal(run: JobRun, connector: str, report: Callable[[str], None]) -> tuple[Proposal, Story]:

@@ -19,9 +19,10 @@ from pyspark.sql import SparkSession
 from cli import local_spark
 from connectors.contract.layout import JobFolder
 from connectors.contract.manifest import RunManifest
+from connectors.contract.run_record import ConnectorRecord
 from connectors.contract.storage import open_storage
 from glue_jobs import glue, state, sync
-from glue_jobs.sync import RunResult, SyncResult
+from glue_jobs.ends import RunResult
 
 pytest_plugins = ["canaries", "pytester"]
 
@@ -79,14 +80,14 @@ class Job:
     def mapping(self, *rows: str, header: str = "USER_ID,ITEM_ID", part: str = "part-0001") -> None:
         self.write(f"input/user_item_mapping/{part}.csv", "\n".join([header, *rows, ""]))
 
-    def run(self, now: datetime = NOW, *, is_full: bool = False) -> SyncResult:
+    def run(self, now: datetime = NOW, *, is_full: bool = False) -> ConnectorRecord:
         """Run the job for its one connector; what stopped it is raised."""
         result = sync.run(lambda: self.spark, self.folder, now=now, report=lambda text: None, is_full=is_full)
         for error in result.stopped.values():
             raise error
         assert not result.held, [reading.name for held in result.held for reading in held.guards if reading.is_breached]
-        (synced,) = result.synced
-        return synced
+        (committed,) = result.record.published
+        return committed
 
     def result(self, now: datetime = NOW, *, is_plan: bool = False, is_full: bool = False) -> RunResult:
         """Run the job, however it ends."""
@@ -94,7 +95,7 @@ class Job:
             lambda: self.spark, self.folder, now=now, report=lambda text: None, is_plan=is_plan, is_full=is_full
         )
 
-    def manifest(self, result: SyncResult) -> RunManifest:
+    def manifest(self, result: ConnectorRecord) -> RunManifest:
         """What a run published."""
         manifest = state.read_manifest(open_storage(self.folder.root), result.manifest)
         assert manifest is not None
@@ -104,7 +105,7 @@ class Job:
         """Have the next run be a first one."""
         shutil.rmtree(self.path / "output")
 
-    def records(self, result: SyncResult) -> dict[str, dict[str, Any]]:
+    def records(self, result: ConnectorRecord) -> dict[str, dict[str, Any]]:
         """The records of a run, by user; never two of one user."""
         storage, manifest = open_storage(self.folder.root), self.manifest(result)
         lines = [

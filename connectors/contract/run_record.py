@@ -132,6 +132,11 @@ class RunRecord(VersionedModel):
         """Whether it was to clear everyone. A wipe reads no batch."""
         return any(reading.name == WIPE for one in self.connectors for reading in one.guards)
 
+    @property
+    def published(self) -> list[ConnectorRecord]:
+        """The connectors for which the run published something, be it that nobody is told anything."""
+        return [one for one in self.connectors if one.outcome in ("committed", "trial")]
+
     def of(self, connector: str) -> ConnectorRecord | None:
         """A connector's part; None when it took none."""
         return next((one for one in self.connectors if one.connector == connector), None)

@@ -42,8 +42,8 @@ class Measured:
 
     def run(self, spark, day):
         now = NOW + timedelta(days=day)
-        (synced,) = sync.run(lambda: spark, self.job, now=now, report=lambda text: None).synced
-        return synced.counts
+        (committed,) = sync.run(lambda: spark, self.job, now=now, report=lambda text: None).record.published
+        return committed.counts
 
     def deliver(self):
         ((key, manifest),) = embedded.published(self.storage, "braze")

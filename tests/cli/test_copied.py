@@ -128,7 +128,7 @@ def test_without_a_batch_there_is_nothing_to_copy(shop, bucket):
 def test_the_plan_of_a_copy_is_the_plan_of_the_folder_and_s3_stays_as_it_was(recsync, shop, bucket, spark):
     folder = JobFolder.parse(shop.root)
     first = sync.run(lambda: spark, folder, now=datetime.now(UTC), report=lambda text: None)
-    (done,) = first.synced
+    (done,) = first.record.published
     answered(shop, state.read_manifest(shop, done.manifest), refused="una")
     shop.put("input/batch/a.out.gz", gzip.compress(lines(una="12", pia="12", rex="1")))
     bucket.put_object(Key=f"{BATCHES}/{NEWEST}/a.out.gz", Body=shop.get("input/batch/a.out.gz").data)
@@ -166,10 +166,10 @@ def test_of_a_delivered_run_no_part_is_copied_and_of_another_version_nothing(sho
     folder = JobFolder.parse(shop.root)
     for users in ({"una": "12"}, {"una": "1", "pia": "2"}):
         shop.put("input/batch/a.out.gz", gzip.compress(lines(**users)))
-        (done,) = sync.run(lambda: spark, folder, now=datetime.now(UTC), report=lambda text: None, is_full=True).synced
-        answered(shop, state.read_manifest(shop, done.manifest), refused="")
+        record = sync.run(lambda: spark, folder, now=datetime.now(UTC), report=lambda text: None, is_full=True).record
+        answered(shop, state.read_manifest(shop, record.of("braze").manifest), refused="")
     upload(shop, bucket)
-    run_id = done.run_id
+    run_id = record.run_id
     with copy_of(JobFolder.parse(FOLDER), Voice()) as copy:
         made = [key for key in keys(copy.root) if not key.startswith(("input/", "config"))]
         assert alias_key(LocalStorage(Path(copy.root))) == alias_key(shop)

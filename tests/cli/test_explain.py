@@ -72,7 +72,7 @@ class Shop:
         self.nights += 1
         result = sync.run(lambda: self.spark, self.folder, now=at, report=lambda text: None)
         assert not result.stopped, result.stopped
-        for one in result.synced:
+        for one in result.record.published:
             self.answer(state.read_manifest(self.storage, one.manifest), refused)
         return result.record.run_id
 

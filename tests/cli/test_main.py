@@ -18,7 +18,7 @@ from connectors.contract.receipts import Fate, Receipt, write_receipts
 from connectors.contract.run_record import ConnectorRecord, RunRecord
 from connectors.contract.storage import StorageError
 from glue_jobs import errors, recording
-from glue_jobs.sync import RunResult, SyncResult
+from glue_jobs.ends import RunResult
 
 COMMANDS = [
     "init",
@@ -58,21 +58,19 @@ def job_run(monkeypatch):
     return ends
 
 
-def ended(synced=(), *, held=(), stopped=None):
+def done(counts, manifest="m"):
+    return ConnectorRecord(connector="braze", outcome="committed", version=1, counts=counts, manifest=manifest)
+
+
+def ended(published=(), *, held=(), stopped=None):
     """How a run ended, with its record."""
     codes = [*(error.exit_code for error in (stopped or {}).values()), *(errors.HELD for _ in held)]
     at = datetime(2026, 11, 21, 4, tzinfo=UTC)
-    parts = [
-        ConnectorRecord(
-            connector=one.connector, outcome="committed", version=one.version, counts=one.counts, manifest=one.manifest
-        )
-        for one in synced
-    ]
-    parts += [recording.of_stopped(name, error) for name, error in (stopped or {}).items()]
+    parts = [*published, *(recording.of_stopped(name, error) for name, error in (stopped or {}).items())]
     record = RunRecord(
         run_id=RUN, job="j", started_at=at, finished_at=at, exit_code=errors.gravest(codes), connectors=parts
     )
-    return RunResult(record, synced, held, stopped or {})
+    return RunResult(record, held, stopped or {})
 
 
 def figures_of(text: str) -> dict[str, str]:
@@ -381,7 +379,7 @@ def test_a_run_of_a_newer_release_exits_1_and_says_so(recsync, publish, folder):
 
 def test_a_run_prints_its_counts_and_the_next_command(recsync, folder, job_run):
     folder.mkdir(parents=True)
-    job_run(SyncResult("braze", "20261121T040000Z-3f9a2c", 1, {"users": 1234, "records": 0}, "m"))
+    job_run(done({"users": 1234, "records": 0}))
     code, out, err = recsync("run", folder)
     assert code == 0
     assert figures_of(out) == {"users": "1,234", "records": "0"}
@@ -391,7 +389,7 @@ def test_a_run_prints_its_counts_and_the_next_command(recsync, folder, job_run):
 
 def test_a_run_in_json_is_one_object(recsync, folder, job_run):
     folder.mkdir(parents=True)
-    job_run(SyncResult("braze", "20261121T040000Z-3f9a2c", 1, {"records": 7}, "m"))
+    job_run(done({"records": 7}))
     _, out, _ = recsync("run", folder, "--output", "json")
     [result] = json.loads(out)["runs"]
     assert (result["connector"], result["version"], result["counts"]) == ("braze", 1, {"records": 7})
@@ -417,8 +415,8 @@ def test_an_error_is_one_sentence_and_its_exit_code(recsync, folder, job_run, er
 
 def test_a_connector_that_stopped_is_told_beside_one_that_committed(recsync, folder, job_run):
     folder.mkdir(parents=True)
-    done = SyncResult("braze", "20261121T040000Z-3f9a2c", 1, {"records": 7}, "m")
-    job_run(ended([done], stopped={"webhook": errors.ConflictError("another run committed")}))
+    committed = done({"records": 7})
+    job_run(ended([committed], stopped={"webhook": errors.ConflictError("another run committed")}))
     code, out, err = recsync("run", folder, "--output", "json")
     assert code == 4
     assert json.loads(out)["stopped"] == {"webhook": "another run committed"}

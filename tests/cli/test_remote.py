@@ -21,7 +21,7 @@ from connectors.contract.manifest import Pointer, RunManifest
 from connectors.contract.run_record import ConnectorRecord, RunRecord, read_record, run_ids, write_record
 from connectors.contract.storage import open_storage
 from glue_jobs.arguments import RunArguments
-from glue_jobs.sync import RunResult
+from glue_jobs.ends import RunResult
 
 AT = datetime(2026, 11, 21, 4, tzinfo=UTC)
 PLAN = "20261121T040000Z-3f9a2c"

@@ -120,7 +120,7 @@ def test_what_crashed_exports_left_is_no_input_of_any_kind(related_items):
     related_items.write("input/item_metadata/_temporary/0/a.json", '{"id":"106","name":"old"}\n')
     related_items.write("input/batch/_temporary/0/s_2026_11_21_03_00_00/a.out", "no json\n")
     result = related_items.result()
-    assert related_items.records(result.synced[0]) == before
+    assert related_items.records(result.record.published[0]) == before
     assert not [one.key for one in result.record.inputs if "_temporary" in one.key]
 
 
@@ -316,7 +316,7 @@ def run_all(job):
 
 def test_several_connectors_share_a_run_and_each_commits_for_itself(two_connectors):
     result = run_all(two_connectors)
-    assert [(one.connector, one.version, one.counts["records"]) for one in result.synced] == [
+    assert [(one.connector, one.version, one.counts["records"]) for one in result.record.published] == [
         ("braze", 1, 3),
         ("letters", 1, 3),
     ]
@@ -332,7 +332,7 @@ def test_what_stops_one_connector_leaves_the_other_alone(two_connectors, damaged
     (path,) = two_connectors.path.glob(damaged)
     path.write_text(content)
     result = run_all(two_connectors)
-    assert [one.connector for one in result.synced] == ["braze"]
+    assert [one.connector for one in result.record.published] == ["braze"]
     assert list(result.stopped) == ["letters"]
     assert result.exit_code == 1
     assert read_record(open_storage(two_connectors.folder.root), layout.run_record(result.record.run_id))
@@ -617,7 +617,7 @@ def test_f17_a_batch_without_one_good_line_changes_nothing(user_personalization)
 
 def test_f25_two_runs_in_one_second_have_places_of_their_own(user_personalization):
     first, second = user_personalization.run(), user_personalization.run()
-    assert first.run_id[:16] == second.run_id[:16]
+    assert layout.run_of_key(first.manifest)[:16] == layout.run_of_key(second.manifest)[:16]
     assert len(user_personalization.visible()) == 3
 
 
@@ -742,7 +742,9 @@ def test_every_sample_folder_runs(job, tmp_path, spark):
     for source in sorted((ROOT / "sample/etl_jobs").glob("*/*")):
         target = tmp_path / "sample" / source.relative_to(ROOT / "sample")
         shutil.copytree(source, target)
-        (result,) = sync.run(lambda: spark, JobFolder.parse(str(target)), now=NOW, report=lambda text: None).synced
+        (result,) = sync.run(
+            lambda: spark, JobFolder.parse(str(target)), now=NOW, report=lambda text: None
+        ).record.published
         assert result.counts["records"] == 4
 
 
@@ -751,7 +753,7 @@ def test_the_historic_config_of_2022_works_and_says_what_it_means(tmp_path, spar
     shutil.copytree(ROOT / "sample/etl_jobs/related_items/similar_items", target)
     shutil.copy(ROOT / "sample/config.json", target / "config.json")
     said = []
-    (result,) = sync.run(lambda: spark, JobFolder.parse(str(target)), now=NOW, report=said.append).synced
+    (result,) = sync.run(lambda: spark, JobFolder.parse(str(target)), now=NOW, report=said.append).record.published
     manifest = state.read_manifest(LocalStorage(target), result.manifest)
     assert manifest.options["payloadShape"] == "arrays"
     assert any("payloadShape" in text and "version" in text for text in said)

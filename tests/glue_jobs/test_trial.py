@@ -38,8 +38,8 @@ def trial(shop, *users):
     result = sync.run(lambda: shop.spark, shop.folder, now=NOW, report=lambda text: None, only_users=users)
     for error in result.stopped.values():
         raise error
-    (synced,) = result.synced
-    return synced, result.record
+    (committed,) = result.record.published
+    return committed, result.record
 
 
 def deliver(shop, key, manifest):
@@ -71,7 +71,7 @@ def test_a_trial_has_receipts_of_its_own_and_the_next_run_tells_everyone_all_the
     assert read_ledger(storage, manifest).counts()[Fate.DELIVERED] == 1
     first = shop.run(NOW + timedelta(hours=1))
     assert (first.version, first.counts["new"], first.counts["records"]) == (1, 3, 3)
-    assert [one.run_id for _, one in published(storage, "braze")] == [done.run_id, first.run_id]
+    assert [key for key, _ in published(storage, "braze")] == [done.manifest, first.manifest]
 
 
 @pytest.mark.parametrize("commits", [0, 1])
