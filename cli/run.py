@@ -208,12 +208,20 @@ def connectors_of(folder: JobFolder, only: str | None = None) -> list[str]:
     Raises:
         UsageError: That one has none.
     """
-    names = sorted(open_storage(folder.root).folders(layout.OUTPUT))
-    if only is None:
-        return names
-    if only not in names:
-        raise UsageError(f"{folder.root} has no output of {only!r}; it has some of {', '.join(names) or 'none'}")
-    return [only]
+    storage = open_storage(folder.root)
+    return meant(storage, only, set(storage.folders(layout.OUTPUT)))
+
+
+def meant(storage: Storage, only: str | None, names: Collection[str]) -> list[str]:
+    """Those of a job folder's connectors that are meant: the one that is named, or all.
+
+    Raises:
+        UsageError: The one that is named is none of them.
+    """
+    if only is not None and only not in names:
+        known = ", ".join(sorted(names)) or "none"
+        raise UsageError(f"{storage.root} has nothing of {only!r}; it has something of {known}")
+    return sorted(names) if only is None else [only]
 
 
 def destinations_of(names: Sequence[str], environ: Mapping[str, str]) -> dict[str, Connector]:

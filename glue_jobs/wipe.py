@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from connectors.contract import layout
 from connectors.contract.aliases import alias_key
-from connectors.contract.held import WIPE, GuardReading, hold
+from connectors.contract.held import WIPE, GuardReading, hold, newest_held
 from connectors.contract.manifest import PartFile, Pointer
 from glue_jobs import recording, state
 from glue_jobs.decorate import clear_line
@@ -47,6 +47,8 @@ def _end(run: JobRun, connector: str, report: Callable[[str], None]) -> End:
         proposal, story = _proposal(run, connector, report)
     except SyncError as error:
         return End(recording.of_stopped(connector, error), stopped=error)
+    if before := newest_held(run.storage, connector):
+        report(f"warning: {connector}: run {before.run_id} waited for a yes, and is dropped for this one")
     readings = [_reading(proposal)]
     held = proposal.held(readings, inputs=[])
     hold(run.storage, held)

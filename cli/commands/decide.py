@@ -46,10 +46,11 @@ def approve(
             done.append(approval.approve(storage, held.connector, held.run_id))
         except SyncError as error:  # what cannot be published of one connector keeps no other
             refused.append(error)
-            voice.warn(f"{held.connector}: run {held.run_id} is not published: {error}")
         else:
             voice.stage(f"{held.connector}: published run {held.run_id} as version {held.manifest.version}")
     voice.data({"approved": [{"connector": one.connector, "run": one.run_id} for one in done]})
+    for other in refused[1:]:
+        voice.warn(str(other))
     if refused:
         raise refused[0]
     if done:
@@ -118,10 +119,11 @@ def _waiting(storage: Storage, connector: str | None, run_id: str | None) -> lis
 
     Raises:
         OutOfDateError: There is none.
+        UsageError: Nothing in the folder is of that connector.
     """
     from glue_jobs.errors import OutOfDateError
 
-    names = [connector] if connector else list(storage.folders(layout.HELD))
+    names = work.meant(storage, connector, {*storage.folders(layout.HELD), *storage.folders(layout.OUTPUT)})
     found = [held for name in names if (held := newest_held(storage, name))]
     if not found:
         raise OutOfDateError(f"no run of {storage.root} is held{f' for {connector}' if connector else ''}")

@@ -147,7 +147,7 @@ def test_a_run_that_no_run_can_be_called_is_refused_and_exits_2(recsync, publish
 def test_a_connector_that_leaves_its_folder_is_refused_and_exits_2(recsync, publish, folder, command):
     publish()
     code, _, err = recsync(command, "--yes", "--connector", "../../x", folder)
-    assert (code, len(err.splitlines())) == (2, 1) and "leaves its folder" in err
+    assert (code, len(err.splitlines())) == (2, 1) and "has nothing of '../../x'" in err
 
 
 def test_a_folder_may_be_named_in_many_ways(folder, monkeypatch):
@@ -252,7 +252,7 @@ def test_one_destination_is_delivered_to_where_the_others_key_is_not_there(recsy
     assert recsync("deliver", folder, "--connector", "braze")[0] == 0
     assert braze.account.stats.calls == 1
     code, _, err = recsync("deliver", folder, "--connector", "hook")
-    assert (code, "has no output of 'hook'; it has some of braze, webhook" in err) == (2, True)
+    assert (code, "has nothing of 'hook'; it has something of braze, webhook" in err) == (2, True)
 
 
 def test_runs_are_delivered_oldest_first(recsync, publish, braze, folder):
