@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +17,7 @@ from connectors.contract import layout
 from connectors.contract.documents import find_document, read_document
 from connectors.contract.manifest import Message, Pointer, RunManifest
 from connectors.contract.receipts import Fate, Ledger, Receipt, read_ledger, write_receipts
-from connectors.contract.storage import NotFoundError, Storage, StorageError
+from connectors.contract.storage import NotFoundError, OpenFolder, Storage, StorageError
 from connectors.contract.wire import NewerFormatError
 from functions.settling import receipt_of_all
 
@@ -58,7 +58,7 @@ class Accounted:
             self.failed[address] = str(error)
 
 
-def account_for(queue: DeadLetterQueue, open_folder: Callable[[str], Storage], now: datetime) -> Accounted:
+def account_for(queue: DeadLetterQueue, open_folder: OpenFolder, now: datetime) -> Accounted:
     """Leave receipts for the dead letters of a connector, and remove those that are pointless.
 
     Pointless is one of a run whose users were all told something newer since. One that cannot be read stays: a person
@@ -104,7 +104,7 @@ def _readable(queue: DeadLetterQueue) -> Iterator[tuple[str, Message]]:
                 yield handle, message
 
 
-def settled_version(open_folder: Callable[[str], Storage], root: str, connector: str) -> int:
+def settled_version(open_folder: OpenFolder, root: str, connector: str) -> int:
     """The version of a connector's newest run, once every line of it is settled or someone else's; else 0."""
     storage = open_folder(root)
     try:
@@ -133,7 +133,7 @@ def _open_of(message: Message, ledger: Ledger, now: datetime) -> Iterator[Receip
             yield whole.model_copy(update={"first_line": first_line, "last_line": last_line})
 
 
-def _run_of(open_folder: Callable[[str], Storage], address: str) -> tuple[Storage, RunManifest] | None:
+def _run_of(open_folder: OpenFolder, address: str) -> tuple[Storage, RunManifest] | None:
     """The run of a manifest's address; None where it is pruned, and nobody asks what became of it."""
     folder, key = layout.split_manifest_uri(address)
     storage = open_folder(folder.root)

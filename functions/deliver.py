@@ -20,7 +20,7 @@ from typing import Any
 from connectors.base import Connector, Reply, Request, Verdict
 from connectors.contract.health import FIRST_WAIT_S, Circuit, read_circuit
 from connectors.contract.receipts import Receipt, write_receipts
-from connectors.contract.storage import StorageError
+from connectors.contract.storage import OpenFolder, StorageError
 from connectors.contract.wire import NewerFormatError
 from connectors.errors import ConfigError
 from functions.calls import (
@@ -37,7 +37,7 @@ from functions.calls import (
 )
 from functions.enqueue import Queue, Sleep
 from functions.giving_back import WayBack
-from functions.intake import OpenFolder, PoisonError, Received, Run, Work, open_run, work_of
+from functions.intake import PoisonError, Received, Run, Work, open_run, work_of
 from functions.newest import Newest
 from functions.settling import LONGEST_WAIT_S, receipt_of_all, receipts_of, wait_s
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from pydantic import ValidationError
 
@@ -14,11 +13,9 @@ from connectors.contract import layout
 from connectors.contract.documents import DamagedError, read_document
 from connectors.contract.manifest import Message, RunManifest
 from connectors.contract.records import SyncRecord
-from connectors.contract.storage import NotFoundError, Storage
+from connectors.contract.storage import NotFoundError, OpenFolder, Storage
 from connectors.contract.wire import NewerFormatError
 from functions.reading import read_message, read_record
-
-OpenFolder: TypeAlias = Callable[[str], Storage]
 
 
 class PoisonError(Exception):

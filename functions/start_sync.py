@@ -14,11 +14,10 @@ from typing import Any, ClassVar, TypeAlias
 from connectors.contract import layout
 from connectors.contract.documents import read_tagged
 from connectors.contract.layout import JobFolder
-from connectors.contract.storage import ConflictError, NotFoundError, Storage, StorageError
+from connectors.contract.storage import ConflictError, NotFoundError, OpenFolder, Storage, StorageError
 from connectors.contract.wire import NewerFormatError, VersionedModel
 
 StartRun: TypeAlias = Callable[[JobFolder], str]
-OpenFolder: TypeAlias = Callable[[str], Storage]
 
 # A start that has not told its run by now has died; and an event that has not come by now does not come.
 PATIENCE = timedelta(minutes=15)
@@ -178,7 +177,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, str]:
         batch = arn.rpartition("/")[2]
     else:
         folders, missing = _named(folders, event.get("jobs", settings.scheduled_jobs()))
-        batch = f"scheduled-{_digits(event['time'])}" if "time" in event else f"by-hand-{context.aws_request_id}"
+        batch = f"scheduled-{_plain(event['time'])}" if "time" in event else f"by-hand-{context.aws_request_id}"
     started = start_all(folders, open_storage, batch, aws.start_run, datetime.now(UTC))
     aws.log("runs started", batch=batch, bound=len(folders), started=started)
     if missing:
@@ -192,5 +191,6 @@ def _named(folders: Sequence[JobFolder], jobs: Sequence[str]) -> tuple[list[JobF
     return [folder for folder in folders if not jobs or folder.job in jobs], missing
 
 
-def _digits(time: str) -> str:
+def _plain(time: str) -> str:
+    """A time as a part of a name."""
     return "".join(character for character in time if character.isalnum())

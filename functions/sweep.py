@@ -20,12 +20,12 @@ from connectors.contract.batches import newest_batch
 from connectors.contract.documents import find_document
 from connectors.contract.layout import JobFolder
 from connectors.contract.manifest import Pointer, RunManifest
-from connectors.contract.storage import Storage, at_once
+from connectors.contract.storage import OpenFolder, Storage, at_once
 from functions import retention
 from functions.dead_letters import Accounted, account_for
 from functions.enqueue import Marker, Queue, no_queue
 from functions.newest import newest_published
-from functions.start_sync import PATIENCE, OpenFolder, Started, StartRun, batch_path, job_folders, start_once
+from functions.start_sync import PATIENCE, Started, StartRun, batch_path, job_folders, start_once
 
 # A start that was refused for so long is not tried any more.
 _GIVES_UP = timedelta(days=1)

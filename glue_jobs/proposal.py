@@ -1,4 +1,4 @@
-"""What a run is to tell, and what it would commit. Plain Python: settings and state in, data out."""
+"""What a run is to tell, and the commit it proposes: worked out of settings and state, without Spark."""
 
 from __future__ import annotations
 

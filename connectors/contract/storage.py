@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar
+from typing import BinaryIO, Protocol, TypeAlias, TypeVar
 
 from connectors.contract.layout import LayoutError, check_key
 
@@ -86,6 +86,10 @@ class Storage(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove the object; one that is gone already is no error."""
+
+
+# A folder's address → its storage: `open_storage`, or what stands for it.
+OpenFolder: TypeAlias = Callable[[str], Storage]
 
 
 def open_storage(address: str) -> Storage:
