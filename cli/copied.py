@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.console import Voice
-from cli.run import UsageError
+from cli.typed import UsageError
 from connectors.contract import layout
 from connectors.contract.layout import JobFolder
 from connectors.contract.receipts import read_ledger

@@ -16,8 +16,9 @@ from typing import Any, TypeAlias
 
 from cli import embedded
 from cli.console import Voice
+from cli.delivery import deliver_job
 from cli.emulators.braze import BrazeEmulator
-from cli.run import deliver_job, run_job
+from cli.run import run_job
 from connectors.base import Destination
 from connectors.braze.connector import BrazeConnector
 from connectors.contract.layout import JobFolder

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from cli import aws, local_spark
 from cli.aws import AwsError
+from cli.delivery import destination_of
 from cli.local_spark import JavaError
-from cli.run import UsageError, destination_of
+from cli.typed import UsageError
 from connectors.contract import layout
 from connectors.contract.storage import ConflictError, Storage, StorageError
 from connectors.errors import ConnectorError

@@ -38,7 +38,7 @@ from cli.explanation import (
 )
 from cli.fate import FATE_NAMES, Sent, fate_of
 from cli.records import record_of
-from cli.run import UsageError
+from cli.typed import UsageError
 from connectors.contract import layout
 from connectors.contract.aliases import alias, alias_key
 from connectors.contract.held import newest_held

@@ -9,7 +9,7 @@ from typing import Any
 
 from cli import aws
 from cli.aws import AwsError
-from cli.run import UsageError
+from cli.typed import UsageError
 from connectors.contract.layout import JobFolder
 from glue_jobs.arguments import RunArguments
 

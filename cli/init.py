@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cli.config_schema import config_schema
-from cli.run import UsageError, path_of
 from cli.schemas import as_text
+from cli.typed import UsageError, path_of
 from connectors import registry
 from connectors.contract import layout
 from connectors.contract.layout import JobFolder, LayoutError

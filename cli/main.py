@@ -11,7 +11,7 @@ from cli.console import Voice
 from cli.exit_codes import FAILED, IMPOSSIBLE, INTERRUPTED
 from cli.local_spark import JavaError
 from cli.options import app
-from cli.run import UsageError
+from cli.typed import UsageError
 from connectors.contract.layout import LayoutError
 from connectors.contract.storage import StorageError
 from connectors.contract.wire import NewerFormatError

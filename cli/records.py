@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from datetime import datetime, timedelta
 
-from cli.run import UsageError
+from cli.typed import UsageError
 from connectors.contract import layout
 from connectors.contract.layout import LayoutError
 from connectors.contract.run_record import RunRecord, read_record, run_ids

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from cli.delivery import CONCURRENCY
 from cli.embedded import NOT_OURS, Delivery, deliver_lines
 from cli.fate import FATE_NAMES
-from cli.run import CONCURRENCY, UsageError
+from cli.typed import UsageError
 from connectors.base import Connector
 from connectors.contract import layout
 from connectors.contract.health import note_success

@@ -18,8 +18,8 @@ from cli.embedded import Clock
 from cli.exit_codes import INTERRUPTED
 from cli.glue_job import GlueJob, GlueRun
 from cli.records import started_with
-from cli.run import UsageError
 from cli.stack import glue_job
+from cli.typed import UsageError
 from connectors.contract import layout
 from connectors.contract.held import Held, newest_held
 from connectors.contract.layout import JobFolder

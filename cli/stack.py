@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from cli import aws
 from cli.aws import AwsError
-from cli.run import UsageError
+from cli.typed import UsageError
 from connectors.contract.layout import JobFolder
 
 # job_type → the stack's output that names its Glue job.

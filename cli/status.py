@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from cli.delivery import after_publishing
 from cli.ending import ending
 from cli.fate import FATE_NAMES
-from cli.run import after_publishing
 from connectors.contract import layout
 from connectors.contract.documents import read_document
 from connectors.contract.health import Health, read_circuit

@@ -11,11 +11,12 @@ from typing import Annotated
 import typer
 
 from cli.console import Output, Voice
+from cli.delivery import connectors_of, destinations_of
 from cli.exit_codes import FAILED, LOST_SOME
 from cli.fate import FATE_NAMES
 from cli.options import ConnectorOption, Folder, NoColorOption, OutputOption, QuietOption, command
 from cli.redeliver import Again, find, send_again
-from cli.run import UsageError, any_folder, connectors_of, destinations_of
+from cli.typed import UsageError, any_folder
 from connectors.base import Connector
 from connectors.contract.layout import JobFolder
 from connectors.contract.storage import Storage, open_storage

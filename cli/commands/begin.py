@@ -13,7 +13,7 @@ import typer
 from cli.console import Output, Voice
 from cli.exit_codes import FAILED
 from cli.options import NoColorOption, OutputOption, QuietOption, command
-from cli.run import any_folder
+from cli.typed import any_folder
 from connectors.contract.storage import open_storage
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ import typer
 from cli import run as work
 from cli import show
 from cli.console import Output, Voice
+from cli.delivery import after_publishing
 from cli.options import ConnectorOption, Folder, NoColorOption, OutputOption, QuietOption, RunOption, YesOption, command
-from cli.run import UsageError, any_folder
+from cli.typed import UsageError, any_folder, known, meant
 from connectors.contract import layout
 from connectors.contract.held import Held, newest_held
 from connectors.contract.storage import Storage, open_storage
@@ -54,7 +55,7 @@ def approve(
     if refused:
         raise refused[0]
     if done:
-        voice.next(work.after_publishing(folder))
+        voice.next(after_publishing(folder))
 
 
 @command(
@@ -100,7 +101,7 @@ def wipe(
     from glue_jobs.wipe import wipe as hold_wipe
 
     voice, run = Voice(output, quiet, no_color), work.job_run(any_folder(folder))
-    names = [work.known(connector, run.config.connectors)] if connector else list(run.config.connectors)
+    names = [known(connector, run.config.connectors)] if connector else list(run.config.connectors)
     wiped = hold_wipe(run, names, work.reporter(voice))
     for held in wiped.held:
         show.held(held, folder, voice)
@@ -123,7 +124,7 @@ def _waiting(storage: Storage, connector: str | None, run_id: str | None) -> lis
     """
     from glue_jobs.errors import OutOfDateError
 
-    names = work.meant(storage, connector, {*storage.folders(layout.HELD), *storage.folders(layout.OUTPUT)})
+    names = meant(storage, connector, {*storage.folders(layout.HELD), *storage.folders(layout.OUTPUT)})
     found = [held for name in names if (held := newest_held(storage, name))]
     if not found:
         raise OutOfDateError(f"no run of {storage.root} is held{f' for {connector}' if connector else ''}")

@@ -10,7 +10,7 @@ import typer
 from cli.console import Output, Voice
 from cli.explanation import in_words
 from cli.options import Folder, NoColorOption, OutputOption, QuietOption, RunOption, command
-from cli.run import UsageError, any_folder
+from cli.typed import UsageError, any_folder
 from glue_jobs.lines import is_text
 
 

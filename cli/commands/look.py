@@ -13,8 +13,8 @@ from cli.console import Output, Voice
 from cli.ending import ending
 from cli.exit_codes import FAILED, LOST_SOME
 from cli.options import Folder, NoColorOption, OutputOption, QuietOption, command
-from cli.run import any_folder
 from cli.status import read_status
+from cli.typed import any_folder
 from connectors.contract import layout
 from connectors.contract.run_record import ConnectorRecord, RunRecord, read_record, run_ids
 from connectors.contract.storage import Storage, open_storage

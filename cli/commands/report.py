@@ -15,7 +15,7 @@ from cli import aws
 from cli.console import Output, Voice
 from cli.options import Folder, NoColorOption, OutputOption, QuietOption, RunOption, command
 from cli.records import record_of
-from cli.run import UsageError, any_folder
+from cli.typed import UsageError, any_folder
 from connectors.contract import layout
 from connectors.contract.layout import JobFolder
 from connectors.contract.storage import open_storage

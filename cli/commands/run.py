@@ -13,6 +13,7 @@ import typer
 from cli import embedded, local_spark, remote, show
 from cli import run as work
 from cli.console import Output, Voice
+from cli.delivery import after_publishing, check_deliverable, connectors_of, deliver_job, destinations_of
 from cli.exit_codes import CHANGES, FAILED, IMPOSSIBLE, LOST_SOME
 from cli.fate import FATE_NAMES
 from cli.options import (
@@ -25,6 +26,7 @@ from cli.options import (
     StackOption,
     command,
 )
+from cli.typed import UsageError, any_folder, users_of
 from connectors.contract.held import Held
 from connectors.contract.layout import JobFolder
 from connectors.contract.run_record import RunRecord
@@ -48,7 +50,7 @@ def validate(
 ) -> None:
     """Name every mistake of a job's config.json. Reads nothing else, and needs no Spark."""
     voice = Voice(output, quiet, no_color)
-    mistakes, warnings = work.check_config(work.any_folder(folder))
+    mistakes, warnings = work.check_config(any_folder(folder))
     for warning in warnings:
         voice.warn(warning)
     voice.data({"mistakes": mistakes, "warnings": warnings})
@@ -83,7 +85,7 @@ def plan(
 
     Of a folder on S3 the deployed Glue job makes the plan; Ctrl-C leaves that running.
     """
-    voice, job = Voice(output, quiet, no_color), work.any_folder(folder)
+    voice, job = Voice(output, quiet, no_color), any_folder(folder)
     _check_place(job, stack=stack, attach=attach, local=local)
     _check_attached(attach, full)
     if local:
@@ -129,14 +131,14 @@ def run(
 
     With --only-users the users of a file are told their whole lists, as a trial: nothing is committed, nobody cleared.
     """
-    voice, job = Voice(output, quiet, no_color), work.any_folder(folder)
+    voice, job = Voice(output, quiet, no_color), any_folder(folder)
     _check_place(job, stack=stack, attach=attach, local=local)
     if local:
-        raise work.UsageError(_NO_LOCAL_RUN.format(folder=shlex.quote(folder)))
+        raise UsageError(_NO_LOCAL_RUN.format(folder=shlex.quote(folder)))
     if only_users and (full or plan_id):
-        raise work.UsageError("--only-users commits nothing; give it without --full and --plan")
+        raise UsageError("--only-users commits nothing; give it without --full and --plan")
     _check_attached(attach, full, plan_id, only_users)
-    users = work.users_of(only_users) if only_users else None
+    users = users_of(only_users) if only_users else None
     plan = read_plan(open_storage(job.root), plan_id) if plan_id else None
     if job.is_on_s3:
         asked = RunArguments(is_full=full, plan_id=plan_id or "")
@@ -148,7 +150,7 @@ def run(
     show.ended(record, waiting, folder, voice)
     voice.data(show.ended_data(record, waiting))
     if not record.exit_code:
-        voice.next(work.after_publishing(folder))
+        voice.next(after_publishing(folder))
     raise typer.Exit(record.exit_code)
 
 
@@ -159,9 +161,9 @@ def _check_place(job: JobFolder, *, stack: str | None, attach: str | None, local
         UsageError: It is for folders on S3, or one thing and its opposite.
     """
     if not job.is_on_s3 and (stack or attach or local):
-        raise work.UsageError(f"--stack, --attach and --local are for folders on S3; {job.root} is on this machine")
+        raise UsageError(f"--stack, --attach and --local are for folders on S3; {job.root} is on this machine")
     if local and (stack or attach):
-        raise work.UsageError("--local needs no Glue job; give it without --stack and --attach")
+        raise UsageError("--local needs no Glue job; give it without --stack and --attach")
 
 
 def _check_attached(attach: str | None, *asked: object) -> None:
@@ -171,7 +173,7 @@ def _check_attached(attach: str | None, *asked: object) -> None:
         UsageError: More is asked for now.
     """
     if attach and any(asked):
-        raise work.UsageError("--attach goes back to a run as it is; give it without --full, --plan and --only-users")
+        raise UsageError("--attach goes back to a run as it is; give it without --full, --plan and --only-users")
 
 
 def _planned_on_copy(job: JobFolder, voice: Voice, *, is_full: bool) -> RunRecord:
@@ -218,17 +220,17 @@ def deliver(
 
     Braze is found by BRAZE_REST_ENDPOINT and BRAZE_API_KEY, a webhook by WEBHOOK_URL and WEBHOOK_SECRET.
     """
-    voice, job = Voice(output, quiet, no_color), work.any_folder(folder)
-    work.check_deliverable(job)
-    storage, names = open_storage(job.root), work.connectors_of(job, connector)
+    voice, job = Voice(output, quiet, no_color), any_folder(folder)
+    check_deliverable(job)
+    storage, names = open_storage(job.root), connectors_of(job, connector)
     if not names:
-        raise work.UsageError(f"{job.root} has published nothing yet; run it first: recsync run {shlex.quote(folder)}")
+        raise UsageError(f"{job.root} has published nothing yet; run it first: recsync run {shlex.quote(folder)}")
     ours = _ours(storage, names, voice)
     embedded.supersede_replaced(storage, chain(*ours.values()))
     standing = {name: embedded.as_it_stands(storage, runs) for name, runs in ours.items()}
     owing = [name for name, found in standing.items() if any(one.waiting for one in found)]
-    to = work.destinations_of(owing, os.environ)
-    standing |= {name: work.deliver_job(storage, ours[name], one, voice) for name, one in to.items()}
+    to = destinations_of(owing, os.environ)
+    standing |= {name: deliver_job(storage, ours[name], one, voice) for name, one in to.items()}
     deliveries = list(chain(*standing.values()))
     for one in deliveries:
         for trouble in dict.fromkeys(one.trouble):

@@ -15,7 +15,7 @@ import pytest
 
 from cli.explain import explain
 from cli.explanation import CLEARED_AGAIN, LEFT_OUT, NEW_AFTER, NOT_WIPED, VERDICTS, in_words
-from cli.run import UsageError
+from cli.typed import UsageError
 from connectors.contract import layout
 from connectors.contract.aliases import alias, alias_key
 from connectors.contract.layout import JobFolder

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cli import run
+from cli import run, typed
 from cli.emulators.braze_account import Answer
 from cli.local_spark import JavaError
 from cli.options import app
@@ -154,7 +154,7 @@ def test_a_folder_may_be_named_in_many_ways(folder, monkeypatch):
     (folder / "input").mkdir(parents=True)
     monkeypatch.chdir(folder)
     for text in (".", "input/..", f"{folder}/", f"{folder}/../demo"):
-        assert run.any_folder(text).root == str(folder)
+        assert typed.any_folder(text).root == str(folder)
 
 
 @pytest.mark.usefixtures("braze")
@@ -311,8 +311,8 @@ def test_a_folder_has_one_name_whatever_way_leads_to_it(publish, folder, tmp_pat
     by_link = tmp_path / "link" / "user_personalization" / "demo"
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "etl_jobs").symlink_to(tmp_path / "etl_jobs")
-    assert run.any_folder(str(by_link.parent / ".." / "user_personalization" / "demo")).root == str(folder)
-    assert run.any_folder(str(tmp_path / "shop" / "etl_jobs" / "user_personalization" / "demo")).root == str(folder)
+    assert typed.any_folder(str(by_link.parent / ".." / "user_personalization" / "demo")).root == str(folder)
+    assert typed.any_folder(str(tmp_path / "shop" / "etl_jobs" / "user_personalization" / "demo")).root == str(folder)
 
 
 @pytest.mark.usefixtures("no_braze")

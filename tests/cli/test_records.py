@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cli.records import record_of, started_with
-from cli.run import UsageError
+from cli.typed import UsageError
 from connectors.contract import layout
 from connectors.contract.local_storage import LocalStorage
 from connectors.contract.run_record import RunRecord, run_ids, write_record

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cli.redeliver import find
-from cli.run import UsageError
+from cli.typed import UsageError
 from connectors.contract import layout
 from connectors.contract.manifest import Pointer
 from connectors.contract.receipts import Fate, Ledger, Receipt, write_receipts
