@@ -47,7 +47,7 @@ class Findings:
         held: Connector → runs that wait for a yes.
         batch_age_hours: Job → the age of its newest batch.
         started: Job → Glue's id of the run that an event should have started, or could not.
-        failed: Job → why it could not be looked at.
+        failed: Job → why it could not be looked at, or could not be healed.
     """
 
     not_enqueued: Counter[str] = field(default_factory=Counter)
@@ -91,8 +91,8 @@ def _heal_publishes(
         late = [key for key, manifest in runs.items() if _is_late(storage, key, manifest, now)]
         findings.not_enqueued[connector] += len(late)
         if late and not has_queue(connector):
-            raise SweepError(no_queue(runs[late[0]]))
-        if late and work_queue.send([event_of(f"{storage.root}/{key}") for key in late]):
+            findings.failed[runs[late[0]].job] = no_queue(runs[late[0]])
+        elif late and work_queue.send([event_of(f"{storage.root}/{key}") for key in late]):
             raise SweepError(f"the work queue refused {' or '.join(late)}")
 
 
@@ -104,8 +104,8 @@ def _is_late(storage: Storage, key: str, manifest: RunManifest, now: datetime) -
     if manifest.acknowledge == "onWrite" or not manifest.files or now - _written_at(storage, key) < PATIENCE:
         return False
     markers = [layout.enqueued(manifest.connector, manifest.run_id, file.key) for file in manifest.files]
-    moved = (entry.modified_at for entry in storage.list(f"{markers[0].rpartition('/')[0]}/"))
-    if any(now - at < PATIENCE for at in moved):
+    moved = storage.list(layout.enqueued_folder(manifest.connector, manifest.run_id))
+    if any(now - entry.modified_at < PATIENCE for entry in moved):
         return False
     return not all(at_once(functools.partial(_is_done, storage), markers))
 

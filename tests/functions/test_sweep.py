@@ -74,8 +74,10 @@ def test_a_run_that_somebody_is_handing_over_is_not_late(publish, commit, swept)
 
 def test_a_run_whose_destination_the_stack_lacks_is_told_and_not_announced_again_and_again(publish, commit, swept):
     commit(publish([ANN]))
-    found, sent = swept(16, destinations=())
-    assert (found.not_enqueued, sent) == ({"braze": 1}, [])
+    other = publish([ANN], connector="webhook", options={})
+    commit(other)
+    found, sent = swept(16, destinations=("webhook",))
+    assert (found.not_enqueued, sent) == ({"braze": 1, "webhook": 1}, [sweep.event_of(other.address)])
     assert "this stack has no braze; deploy it with the endpoint and the key of braze" in found.failed[JOB]
 
 
