@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -95,11 +96,11 @@ def test_a_plan_is_made_by_the_glue_job_of_the_stack_that_made_the_bucket(recsyn
     assert json.loads(out) == read_record(open_storage(FOLDER), layout.plan_record(plan_id)).model_dump(
         by_alias=True, mode="json"
     )
-    assert err.splitlines() == [
+    assert re.sub(r"\d+ s\b", "so long", err).splitlines() == [
         f"· started {JOB}, run jr_1; Ctrl-C leaves it running",
-        "· Glue: STARTING, 0 s",
-        "· Glue: RUNNING, 0 s",
-        "· Glue: SUCCEEDED after 0 s",
+        "· Glue: STARTING, so long",
+        "· Glue: RUNNING, so long",
+        "· Glue: SUCCEEDED after so long",
         f"next: recsync run --plan {plan_id} {FOLDER}",
     ]
 
