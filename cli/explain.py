@@ -103,7 +103,8 @@ def explain(folder: JobFolder, user: str, run_id: str | None = None, *, show_ids
         InputError: An input file is damaged.
     """
     storage = open_storage(folder.root)
-    record = record_of(storage, run_id if run_id is not None else _newest_that_decided(storage))
+    newest = _newest_that_decided(storage) if run_id is None else None
+    record = newest or record_of(storage, run_id)
     files = lookup.files_of(record, storage)
     key = alias_key(storage)
     user_id = _user_of_alias(folder, storage, record, files, key, user) if _ALIAS.fullmatch(user) else user
@@ -125,10 +126,10 @@ def explain(folder: JobFolder, user: str, run_id: str | None = None, *, show_ids
     )
 
 
-def _newest_that_decided(storage: Storage) -> str | None:
+def _newest_that_decided(storage: Storage) -> RunRecord | None:
     """The newest run that left something to tell of: not one that stopped, was a trial, or was dropped."""
-    records = ((run_id, read_record(storage, layout.run_record(run_id))) for run_id in run_ids(storage))
-    return next((run_id for run_id, record in records if record and _has_decided(storage, record)), None)
+    records = (read_record(storage, layout.run_record(run_id)) for run_id in run_ids(storage))
+    return next((record for record in records if record and _has_decided(storage, record)), None)
 
 
 def _has_decided(storage: Storage, record: RunRecord) -> bool:

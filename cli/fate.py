@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from connectors.contract.gzipped import CutError, unpacking
+from connectors.contract.gzipped import unpacking
 from connectors.contract.manifest import PartFile, RunManifest
 from connectors.contract.receipts import Fate, Ledger, Receipt, read_receipts
+from connectors.contract.records import user_of
 from connectors.contract.storage import NotFoundError, Storage, StorageError
 
 FATE_NAMES = {
@@ -60,13 +60,12 @@ def fate_of(storage: Storage, manifest: RunManifest, user_id: str) -> Sent | Non
 
 def _lines_of(storage: Storage, file: PartFile, user_id: str) -> Iterator[Sent]:
     """A user's record in a part."""
-    wanted = user_id.encode("utf-8", "surrogatepass")
     try:
         with storage.open(file.key) as raw, unpacking(raw) as lines:
             for number, line in enumerate(lines):
-                if (wanted in line or b"\\" in line) and json.loads(line)["userId"] == user_id:
+                if user_of(line) == user_id:
                     yield Sent(file.key, number, line)
-    except (NotFoundError, CutError) as error:
+    except (NotFoundError, ValueError) as error:
         raise StorageError(
             f"{storage.root}/{file.key} is gone or damaged: what it told is not known any more"
         ) from error

@@ -83,6 +83,6 @@ def meant(storage: Storage, only: str | None, names: Collection[str]) -> list[st
         UsageError: The one that is named is none of them.
     """
     if only is not None and only not in names:
-        known = ", ".join(sorted(names)) or "none"
-        raise UsageError(f"{storage.root} has nothing of {only!r}; it has something of {known}")
+        others = ", ".join(sorted(names)) or "none"
+        raise UsageError(f"{storage.root} has nothing of {only!r}; it has something of {others}")
     return sorted(names) if only is None else [only]

@@ -30,8 +30,6 @@ from functions.start_sync import StartError
 
 _LOGGER = Logger(service="recsync")
 _SECRET_MAX_AGE_S = 300
-# How old what is known of a newest run may be: see docs/explanation/delivery.md.
-NEWEST_MAX_AGE_S = 10.0
 _LONGEST_VISIBILITY_S = 43_200
 # Longer than the sweep takes to read a dead-letter queue through: a person who looks meanwhile sees none of it.
 _READING_S = 120

@@ -38,7 +38,7 @@ from functions.calls import (
 from functions.enqueue import Queue, Sleep
 from functions.giving_back import WayBack
 from functions.intake import PoisonError, Received, Run, Work, open_run, work_of
-from functions.newest import Newest
+from functions.newest import NEWEST_MAX_AGE_S, Newest
 from functions.settling import LONGEST_WAIT_S, receipt_of_all, receipts_of, wait_s
 
 _CIRCUIT_JITTER_S = 15.0
@@ -384,7 +384,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[s
         aws.sender(),
         open_storage,
         queue,
-        newest=Newest(aws.NEWEST_MAX_AGE_S),
+        newest=Newest(NEWEST_MAX_AGE_S),
         pause=aws.pause(),
         has_time=lambda: context.get_remaining_time_in_millis() > _RESERVE_MS,
         concurrency=settings.concurrency(),

@@ -10,6 +10,9 @@ from connectors.contract.documents import find_document
 from connectors.contract.manifest import Pointer, RunManifest
 from connectors.contract.storage import Storage
 
+# How old what a function knows of a newest run may be: see docs/explanation/delivery.md.
+NEWEST_MAX_AGE_S = 10.0
+
 
 class Newest:
     """The version of a connector's newest published run, which replaces older ones; read anew after `max_age_s`.

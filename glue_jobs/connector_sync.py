@@ -52,9 +52,9 @@ def sync_connector(this: Work, connector: str, rows: DataFrame) -> End:
         return End(record("planned"))
     if breached(readings):
         return End(record("held"), held=_hold(this, proposal, readings))
-    committed_record = record("committed")
+    end = End(record("committed"))
     _commit(this, proposal)
-    return End(committed_record)
+    return end
 
 
 def _trial(this: Work, connector: str, rows: DataFrame) -> End:

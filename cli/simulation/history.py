@@ -28,7 +28,7 @@ from connectors.contract.storage import StorageError
 from functions.calls import Pause
 from functions.deliver import deliver
 from functions.enqueue import enqueue_part, fan_out
-from functions.newest import Newest
+from functions.newest import NEWEST_MAX_AGE_S, Newest
 from functions.parts import EnqueueError
 from glue_jobs import state
 from glue_jobs.errors import ConflictError, StateError, UnpublishedError
@@ -40,7 +40,7 @@ from glue_jobs.writers import write_items
 
 FOLDER = JobFolder.parse("/simulated/etl_jobs/user_personalization/shop")
 # As the template sets them: how long a message waits for old calls to end, and for a function that died.
-DELAY_S, NEWEST_MAX_AGE_S, VISIBILITY_S = 30.0, 10.0, 1_860.0
+DELAY_S, VISIBILITY_S = 30.0, 1_860.0
 _RECORDS_A_MESSAGE, _RECORDS_A_CALL = 4, 2
 _TASKS = 2
 

@@ -66,10 +66,10 @@ def user_of(line: bytes) -> str:
     Raises:
         ValueError: The line is no such record.
     """
-    user, op, _ = line.removeprefix(_BEFORE_USER).partition(_BEHIND_USER)
-    if not op or not line.startswith(_BEFORE_USER):
+    end = line.find(_BEHIND_USER)
+    if end < 0 or not line.startswith(_BEFORE_USER):
         raise ValueError("the line is no record")
-    return str(json.loads(user + b'"'))
+    return str(json.loads(line[len(_BEFORE_USER) : end + 1]))
 
 
 class SyncRecord(WireModel):

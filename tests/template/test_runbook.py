@@ -8,7 +8,7 @@ from typer.main import get_command
 from cli.main import app
 from cli.simulation import history
 from connectors.http import TOTAL_TIMEOUT_S
-from functions.aws import NEWEST_MAX_AGE_S
+from functions.newest import NEWEST_MAX_AGE_S
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/how-to/when-something-rings.md").read_text()
