@@ -77,6 +77,7 @@ class Voice:
         """The result for a program; nothing in text mode."""
         if self.output is Output.JSON:
             sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
+            sys.stdout.flush()
 
     def say(self, text: str) -> None:
         """The result for a person, in a line; nothing in JSON mode."""

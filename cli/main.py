@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import typer
@@ -40,7 +41,7 @@ def _exit_code() -> int:
         told = _code_of(error)
         if told is None:
             raise
-        voice.fail(error.format_message() if isinstance(error, typer.BadParameter) else str(error))
+        voice.fail(_sentence(error))
         return told
     if code == INTERRUPTED:
         voice.fail("interrupted; what was committed stays, the rest is not visible")
@@ -54,7 +55,17 @@ def _code_of(error: Exception) -> int | None:
         return exit_code
     if isinstance(error, (UsageError, LayoutError, ConnectorError, JavaError)):
         return IMPOSSIBLE
-    return FAILED if isinstance(error, (StorageError, EnqueueError, NewerFormatError)) else None
+    is_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    return FAILED if is_full or isinstance(error, (StorageError, EnqueueError, NewerFormatError)) else None
+
+
+def _sentence(error: Exception) -> str:
+    """What is said of an error that has an exit code."""
+    if isinstance(error, typer.BadParameter):
+        return error.format_message()
+    if isinstance(error, OSError):
+        return f"{error.filename or 'what is printed'} cannot be written: {error.strerror}"
+    return str(error)
 
 
 if __name__ == "__main__":
